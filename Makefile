@@ -1,0 +1,40 @@
+# One command set for people and CI: make demo | test | lint | bench. `make help` lists all.
+SHELL := /bin/bash
+PYTHON ?= python3
+# uv is taken from PATH, or put into a private folder of this repository.
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+RUN := $(UV) run --frozen --all-groups --extra demo
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test test-plain lint format bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+
+.uv/bin/uv:
+	@echo "uv is not on PATH; installing it into .uv/"
+	@$(PYTHON) -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.7'
+
+env: $(filter .uv/bin/uv,$(UV)) ## the locked environment in .venv
+	@$(UV) sync --frozen --all-groups --extra demo
+
+demo: env ## a real Kafka, drawn pets, a trained model, in three minutes
+	@$(RUN) penstock demo
+
+test: env ## every test, against a real broker
+	@$(RUN) pytest
+
+test-plain: env ## the quick tier: no TensorFlow, no broker
+	@$(RUN) pytest -m "not tf and not kafka"
+
+lint: env ## ruff and mypy
+	@$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) mypy
+
+format: env ## let ruff rewrite
+	@$(RUN) ruff check --fix . ; $(RUN) ruff format .
+
+bench: env ## the service against a bare Keras loop, in one run
+	@$(RUN) python -m tests.benchmarks.service_against_keras
+
+clean: ## remove what was built here
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache dist

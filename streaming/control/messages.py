@@ -1,0 +1,181 @@
+"""What sidecar and worker say to each other: one JSON object a line over a socketpair.
+
+Sidecar to worker: Configure (first), Pause, Resume, Save, Shutdown.
+Worker to sidecar: Allowance, Status, Committed, SaveFailed, Finished, Failed. End of file means death.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+
+class WorkerState(StrEnum):
+    """What the service is doing; the sidecar itself adds restarting, stopped and failed."""
+
+    STARTING = "starting"
+    RESTORING = "restoring"
+    TRAINING = "training"
+    WAITING = "waiting"
+    PAUSED = "paused"
+    DRAINING = "draining"
+    RESTARTING = "restarting"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Configure(_Message):
+    """The first message: everything a worker needs, secrets included."""
+
+    kind: Literal["configure"] = "configure"
+    settings: dict[str, Any]
+    epoch: int = Field(description="Writer epoch of this worker, greater than any before.")
+    until: dict[int, int] | None = Field(None, description="Bounded run: partition -> first offset not wanted.")
+    paused: bool = False
+
+
+class Pause(_Message):
+    kind: Literal["pause"] = "pause"
+
+
+class Resume(_Message):
+    kind: Literal["resume"] = "resume"
+
+
+class Save(_Message):
+    """Take a checkpoint; answered by Committed or SaveFailed that name the request."""
+
+    kind: Literal["save"] = "save"
+    request_id: str
+    label: str | None = None
+    pinned: bool = False
+
+
+class Shutdown(_Message):
+    """Finish the step, take the final checkpoint if it fits into deadline_s, exit 0."""
+
+    kind: Literal["shutdown"] = "shutdown"
+    deadline_s: float
+
+
+class Problem(_Message):
+    """Something a person should know. type: a stable slug such as kafka-unavailable."""
+
+    type: str
+    detail: str
+    since: float = Field(description="Unix time, seconds.")
+
+
+class PartitionStatus(_Message):
+    """Offsets of one partition. fetched, position, checkpointed: the next offset; trained: a count."""
+
+    topic: str
+    partition: int
+    origin: int
+    position: int
+    fetched: int
+    trained: int
+    checkpointed: int
+
+
+class Sample(_Message):
+    """A counter's value since this worker started. name: without prefix, as in `steps_total`."""
+
+    name: str
+    labels: dict[str, str] = {}
+    value: float
+
+
+class Score(_Message):
+    """set: `prequential` or the number of the evaluation set; name: loss, mean_iou or iou; class_: for iou."""
+
+    set: str
+    name: str
+    class_: str = ""
+    value: float
+
+
+class Allowance(_Message):
+    """Silence of up to `seconds` is fine now, because of what is being done."""
+
+    kind: Literal["allowance"] = "allowance"
+    state: WorkerState
+    seconds: float
+    doing: str
+
+
+class Status(_Message):
+    """Sent after a step (at most every 50 ms), and every second when idle, paused or saving."""
+
+    kind: Literal["status"] = "status"
+    state: WorkerState
+    step: int
+    loss: float | None
+    learning_rate: float | None
+    device: str
+    reader: str
+    degraded: Problem | None
+    problems: list[Problem]
+    records: dict[str, int] = Field(description="The ledger's counts by kind.")
+    partitions: list[PartitionStatus]
+    scores: list[Score]
+    newest_event_time_s: float | None
+    counters: list[Sample]
+    observations: dict[str, list[float]] = Field(description="Histogram observations since the last status.")
+
+
+class Committed(_Message):
+    """A checkpoint is durable. request_ids: the Save requests that it answers."""
+
+    kind: Literal["committed"] = "committed"
+    checkpoint_id: str
+    cause: str
+    step: int
+    size_bytes: int
+    duration_s: float
+    stall_s: float
+    positions: dict[int, int]
+    request_ids: list[str]
+
+
+class SaveFailed(_Message):
+    kind: Literal["save_failed"] = "save_failed"
+    detail: str
+    request_ids: list[str]
+
+
+class Finished(_Message):
+    """The bounded run is over: everything up to `until` is settled and in the checkpoint named."""
+
+    kind: Literal["finished"] = "finished"
+    checkpoint_id: str
+
+
+class Failed(_Message):
+    """The worker gives up for a reason that a restart can't mend."""
+
+    kind: Literal["failed"] = "failed"
+    problem: Problem
+
+
+ToWorker = Annotated[Configure | Pause | Resume | Save | Shutdown, Field(discriminator="kind")]
+ToSidecar = Annotated[Allowance | Status | Committed | SaveFailed | Finished | Failed, Field(discriminator="kind")]
+_TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(ToWorker)
+_TO_SIDECAR: TypeAdapter[ToSidecar] = TypeAdapter(ToSidecar)
+
+
+def encode(message: _Message) -> bytes:
+    """One line of JSON, newline included."""
+    return message.model_dump_json().encode() + b"\n"
+
+
+def decode_to_worker(line: bytes) -> ToWorker:
+    return _TO_WORKER.validate_json(line)
+
+
+def decode_to_sidecar(line: bytes) -> ToSidecar:
+    return _TO_SIDECAR.validate_json(line)

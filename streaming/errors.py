@@ -1,0 +1,59 @@
+"""The error tree of the streaming package.
+
+    PenstockError
+    ├── SettingsError           a setting can't work; exit code 2, never retried
+    ├── KafkaUnavailable        the broker can't be reached or refuses us for now; degraded, retried
+    ├── LedgerError             the book would become wrong; the worker stops loudly
+    │   └── AlreadySettled      an offset was to be settled a second time
+    ├── CheckpointError         a checkpoint can't be written, read or trusted
+    │   ├── CheckpointDamaged   a file is missing, cut or does not match its hash
+    │   └── CheckpointMismatch  the weights don't fit the model that the settings build
+    ├── UserCodeError           a user's module:function can't be imported or misbehaves
+    └── TrainingStopped         going on would do harm (all records bad, truncated log, recreated topic)
+
+Bad records are no exceptions: they leave their batch as values (see `streaming.records.batches`).
+"""
+
+
+class PenstockError(Exception):
+    """Anything penstock itself has to say about a failure; the text is one sentence with its remedy."""
+
+
+class SettingsError(PenstockError):
+    """A setting is unknown, malformed or can't work."""
+
+
+class KafkaUnavailable(PenstockError):
+    """Kafka is away, the topic is missing, or rights are; it may come back, so this is retried."""
+
+
+class LedgerError(PenstockError):
+    """The ledger refuses an entry."""
+
+
+class AlreadySettled(LedgerError):
+    """An offset that is settled was to be settled again: training it twice was prevented."""
+
+
+class CheckpointError(PenstockError):
+    """A checkpoint can't be written or read."""
+
+
+class CheckpointDamaged(CheckpointError):
+    """A file of a checkpoint is missing, cut short or altered."""
+
+
+class CheckpointMismatch(CheckpointError):
+    """A checkpoint's variables don't fit the model."""
+
+
+class UserCodeError(PenstockError):
+    """A `module:function` named in the settings can't be found, or returned something unusable."""
+
+
+class TrainingStopped(PenstockError):
+    """Going on would lose or spoil something; a person decides."""
+
+    def __init__(self, problem: str, detail: str) -> None:
+        super().__init__(detail)
+        self.problem = problem

@@ -1,0 +1,320 @@
+"""One frozen tree of settings: a TOML file, then the environment, then flags (the last one wins).
+
+Read once in each composition root: the sidecar reads file, environment and flags; the worker receives
+the finished tree over its channel, so no secret stands in an environment or a process list.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from streaming.errors import SettingsError
+
+ENV_PREFIX = "PENSTOCK_"
+CONFIG_VARIABLE = "PENSTOCK_CONFIG"
+Applies = Literal["live", "restart", "new run"]
+
+
+def _setting(default: Any, description: str, applies: Applies = "restart", **limits: Any) -> Any:
+    return Field(default, description=description, json_schema_extra={"applies": applies}, **limits)
+
+
+def _hook(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value):
+        raise ValueError("must look like package.module:function")
+    return value
+
+
+Hook = Annotated[str | None, BeforeValidator(_hook)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(_Group):
+    """Where the records come from."""
+
+    reader: Literal["auto", "tensorflow-io"] = _setting("auto", "Which client reads ranges; auto takes tensorflow-io.")
+    bootstrap_servers: str = _setting("localhost:9092", "host:port, comma separated.")
+    topic: str = _setting("pets", "The topic to train from.", "new run")
+    group_id: str | None = _setting(None, "Consumer group that mirrors positions; penstock.<name> unless set.")
+    start: str = _setting("earliest", "earliest, latest or an ISO time; used once, at the first start.", "new run")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = _setting("PLAINTEXT", "As Kafka's.")
+    sasl_mechanism: Literal["PLAIN"] | None = _setting(None, "The tensorflow-io reader speaks PLAIN only.")
+    sasl_username: str | None = _setting(None, "SASL user name.")
+    sasl_password: SecretStr | None = _setting(None, "SASL password.")
+    ssl_cafile: Path | None = _setting(None, "CA certificates, PEM.")
+    ssl_certfile: Path | None = _setting(None, "Client certificate, PEM.")
+    ssl_keyfile: Path | None = _setting(None, "Client key, PEM.")
+    ssl_key_password: SecretStr | None = _setting(None, "Password of the client key.")
+    dead_letter_topic: str | None = _setting(None, "Where bad records go; unset: they are counted and logged only.")
+    on_data_loss: Literal["continue", "stop"] = _setting("continue", "When retention removed records before training.")
+    bootstrap_timeout_s: float = _setting(5.0, "Longest wait for a first answer of a broker.", gt=0)
+    range_records: int = _setting(256, "Most records read in one range.", ge=1, le=65_536)
+    range_bytes: int = _setting(8 << 20, "About the most bytes read in one range.", ge=1 << 16)
+
+    @field_validator("start")
+    @classmethod
+    def _start(cls, value: str) -> str:
+        if value not in ("earliest", "latest"):
+            try:
+                moment = datetime.fromisoformat(value)
+            except ValueError:
+                raise ValueError("must be earliest, latest or an ISO time such as 2026-01-31T12:00:00Z") from None
+            if moment.tzinfo is None:
+                raise ValueError("the time needs a zone, for example a Z at the end")
+        return value
+
+    @field_validator("sasl_password", "ssl_key_password")
+    @classmethod
+    def _no_equals(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and "=" in value.get_secret_value():
+            raise ValueError("must not contain '=': the tensorflow-io reader's client can't take it")
+        return value
+
+    @model_validator(mode="after")
+    def _credentials(self) -> "KafkaSettings":
+        if self.security_protocol.startswith("SASL") and not (
+            self.sasl_mechanism and self.sasl_username and self.sasl_password
+        ):
+            raise ValueError("security_protocol SASL_* needs sasl_mechanism, sasl_username and sasl_password")
+        return self
+
+
+class RecordsSettings(_Group):
+    """What a record's value holds, and what is refused."""
+
+    parse: Hook = _setting(None, "module:function that replaces the wire format: parse(value, key) -> Sample | Reject.")
+    max_bytes: int = _setting(32 << 20, "Largest record value.", ge=1)
+    max_pixels: int = _setting(64_000_000, "Largest picture, from its header, before decoding.", ge=1)
+    max_bad_fraction: float = _setting(0.5, "More bad ones among the last 200 records stop the worker.", gt=0, le=1)
+
+
+class PipelineSettings(_Group):
+    """The tf.data chain."""
+
+    image_size: int = _setting(128, "Height and width of what the model sees, pixels.", "new run", ge=8, le=4096)
+    batch_size: int = _setting(32, "Records in a full batch.", ge=1, le=65_536)
+    shuffle_buffer: int = _setting(1024, "Records held for shuffling.", ge=1, le=1_000_000)
+    linger_s: float = _setting(30.0, "Longest that a record waits for its batch to fill.", gt=0)
+    backlog_window: int = _setting(
+        8192, "With a backlog, offsets per partition within which ranges are drawn at random.", ge=1
+    )
+    preprocess: Hook = _setting(
+        None, "module:function that replaces the augmentation: (images, masks, seed) -> (images, masks)."
+    )
+    augment: bool = _setting(True, "The default augmentation, a horizontal flip.")
+    decode_threads: int | None = _setting(None, "Parallel decode calls; cores + 1 unless set.", ge=1, le=256)
+    seed: int = _setting(0, "Seed of shuffle, augmentation and initial weights.", "new run", ge=0, lt=2**31)
+
+
+class ModelSettings(_Group):
+    """The model and its optimizer."""
+
+    build: Hook = _setting(
+        None, "module:function that returns a compiled keras.Model; the default U-Net unless set.", "new run"
+    )
+    classes: int = _setting(3, "Number of classes.", "new run", ge=2, le=254)
+    width: int = _setting(32, "Channels of the default U-Net's first stage.", "new run", ge=4, le=256)
+    learning_rate: float = _setting(0.003, "Adam's learning rate in the default model.", "live", gt=0)
+    mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = _setting("float32", "Keras' dtype policy.")
+    jit_compile: bool = _setting(False, "Compile full batches with XLA.")
+
+
+class CheckpointSettings(_Group):
+    """Where and when the state is made durable."""
+
+    directory: Path | None = _setting(None, "The checkpoints' folder; <base>/<name> unless set.")
+    base: Path = _setting(Path("checkpoints"), "Parent of the folder that is named after this training.")
+    interval_s: float = _setting(60.0, "Seconds between periodic checkpoints.", "live", gt=0)
+    keep: int = _setting(5, "Newest checkpoints kept.", ge=1)
+    keep_hourly: int = _setting(24, "Hourly checkpoints kept.", ge=0)
+    keep_daily: int = _setting(14, "Daily checkpoints kept.", ge=0)
+    allow_fresh: bool = _setting(False, "Start anew though the consumer group already knows this training.")
+
+
+class EvaluationSettings(_Group):
+    """The two honest scores."""
+
+    fraction: float = _setting(
+        0.02, "Share of records held out for evaluation; 0 switches it off.", "new run", ge=0, lt=1
+    )
+    size: int = _setting(500, "Records of an evaluation set.", ge=1, le=100_000)
+    interval_s: float = _setting(60.0, "Seconds between hold-out evaluations.", gt=0)
+    every_batches: int = _setting(10, "Every n-th batch is scored before it is trained; 0 switches it off.", ge=0)
+
+
+class ServiceSettings(_Group):
+    """The HTTP sidecar and its watch over the worker."""
+
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(8080, "Port to listen on; 0 picks a free one.", ge=0, le=65_535)
+    token: SecretStr | None = _setting(None, "Bearer token for everything that changes something.")
+    stall_s: float = _setting(60.0, "Silence of the worker after which it is killed.", gt=0)
+    grace_s: float = _setting(25.0, "Time between SIGTERM and exit.", gt=0)
+    restart_budget: int = _setting(5, "Restarts without a newer checkpoint before the state is failed.", ge=0)
+    restart_backoff_s: float = _setting(
+        1.0, "First pause before a restart, doubled each time; the first restart has none.", ge=0
+    )
+    on_failed: Literal["stay", "exit"] = _setting("stay", "What the service does once the worker has failed for good.")
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Lowest level logged.", "live")
+
+
+class Settings(_Group):
+    """All settings of one training."""
+
+    name: str = _setting(
+        "default",
+        "Name of this training: group, client id, checkpoint folder, page title.",
+        "new run",
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
+    )
+    kafka: KafkaSettings = KafkaSettings()
+    records: RecordsSettings = RecordsSettings()
+    pipeline: PipelineSettings = PipelineSettings()
+    model: ModelSettings = ModelSettings()
+    checkpoint: CheckpointSettings = CheckpointSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    service: ServiceSettings = ServiceSettings()
+
+    @property
+    def group_id(self) -> str:
+        return self.kafka.group_id or f"penstock.{self.name}"
+
+    @property
+    def checkpoint_directory(self) -> Path:
+        return self.checkpoint.directory or self.checkpoint.base / self.name
+
+
+def load_settings(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
+    """Merge file, environment and flags, the last one wins.
+
+    file: a TOML file; else the one that PENSTOCK_CONFIG names. flags: nested like the tree,
+    `{"kafka": {"topic": "t"}}`. A variable ending in `_FILE` names a file that holds the value.
+    Raises SettingsError: one line naming the setting.
+    """
+    file = file or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+
+    class Sourced(Settings, BaseSettings):  # type: ignore[misc]  # two frozen pydantic configurations, merged below
+        model_config = SettingsConfigDict(
+            env_prefix=ENV_PREFIX,
+            env_nested_delimiter="__",
+            extra="forbid",
+            frozen=True,
+            nested_model_default_partial_update=True,
+        )
+
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            toml = () if file is None else (_Toml(settings_cls, file),)
+            return (init_settings, _Environment(settings_cls), *toml)
+
+    try:
+        sourced = Sourced(**(flags or {}))
+    except ValidationError as error:
+        raise SettingsError(_one_line(error)) from error
+    return parse_settings(revealed(sourced))
+
+
+def parse_settings(tree: Mapping[str, Any]) -> Settings:
+    """Validate a nested tree. Raises SettingsError: one line naming the setting."""
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise SettingsError(_one_line(error)) from error
+
+
+def revealed(settings: Settings) -> dict[str, Any]:
+    """The tree as JSON values with its secrets in clear, for the worker's channel only."""
+
+    def reveal(value: Any) -> Any:
+        if isinstance(value, BaseModel):
+            return {name: reveal(getattr(value, name)) for name in type(value).model_fields}
+        if isinstance(value, SecretStr):
+            return value.get_secret_value()
+        return str(value) if isinstance(value, Path) else value
+
+    tree: dict[str, Any] = reveal(settings)
+    return tree
+
+
+class _Toml(TomlConfigSettingsSource):
+    def _read_files(self, files: Any, *args: Any, **options: Any) -> dict[str, Any]:
+        try:
+            return tomllib.loads(Path(files).read_text())
+        except OSError as error:
+            raise SettingsError(f"--config {files}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"--config {files}: not valid TOML: {error}") from error
+
+
+class _Environment(EnvSettingsSource):
+    """PENSTOCK_<GROUP>__<NAME>; `…_FILE` names a file that holds the value; an unknown one is refused."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        found: dict[str, str | None] = {}
+        for name, value in super()._load_env_vars().items():
+            variable = name.upper()
+            if not variable.startswith(ENV_PREFIX) or (
+                "__" not in variable and not variable.startswith(ENV_PREFIX + "NAME")
+            ):
+                continue  # Kubernetes sets PENSTOCK_PORT, PENSTOCK_SERVICE_HOST, … for a Service of that name
+            path = name.lower().removeprefix(ENV_PREFIX.lower()).split("__")
+            if path[-1].endswith("_file") and not _is_setting(path):
+                path[-1] = path[-1].removesuffix("_file")
+                name, value = name[: -len("_file")], _content(variable, value)
+            if not _is_setting(path):
+                raise SettingsError(f"{variable}: unknown setting {'.'.join(path)}")
+            found[name] = value
+        return found
+
+
+def _content(variable: str, file: str | None) -> str:
+    try:
+        return Path(file or "").read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"{variable}: {file}: {error.strerror}") from error
+
+
+def _is_setting(path: list[str]) -> bool:
+    fields = Settings.model_fields
+    for name in path[:-1]:
+        kind = fields[name].annotation if name in fields else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return False
+        fields = kind.model_fields
+    leaf = fields.get(path[-1])
+    return leaf is not None and not (isinstance(leaf.annotation, type) and issubclass(leaf.annotation, BaseModel))
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    name = ".".join(str(part) for part in first["loc"]) or "settings"
+    text = "unknown setting" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+    more = error.error_count() - 1
+    return f"{name}: {text}" + (f" (and {more} more)" if more else "")
