@@ -1,0 +1,130 @@
+"""The default wire format, `tf.train.Example` with DeepLab's feature names, without TensorFlow.
+
+The message classes are built from a descriptor of our own in a private pool, so they neither need TensorFlow
+nor collide with its classes of the same names when both are loaded.
+Numbers and types: tensorflow/core/example/example.proto and feature.proto.
+"""
+
+from typing import Any
+
+from google.protobuf import (  # type: ignore[import-untyped]
+    descriptor_pb2,
+    descriptor_pool,
+    message,
+    message_factory,
+)
+
+from streaming.records.sample import Reject, Sample
+
+IMAGE = "image/encoded"
+MASK = "image/segmentation/class/encoded"
+LABEL = "image/class/label"
+FILENAME = "image/filename"
+HEIGHT = "image/height"
+WIDTH = "image/width"
+EVENT_TIME = "event_time_ms"
+
+
+def encode_example(
+    *,
+    image: bytes,
+    mask: bytes | None = None,
+    label: int | None = None,
+    filename: str | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    event_time_ms: int | None = None,
+) -> bytes:
+    """The serialized `tf.train.Example`; features that are None are left out. Equal arguments give equal bytes."""
+    example = _Example()
+    feature = example.features.feature
+    feature[IMAGE].bytes_list.value.append(image)
+    if mask is not None:
+        feature[MASK].bytes_list.value.append(mask)
+    if filename is not None:
+        feature[FILENAME].bytes_list.value.append(filename.encode())
+    for name, number in ((LABEL, label), (HEIGHT, height), (WIDTH, width), (EVENT_TIME, event_time_ms)):
+        if number is not None:
+            feature[name].int64_list.value.append(number)
+    serialized: bytes = example.SerializeToString(deterministic=True)
+    return serialized
+
+
+def parse_example(value: bytes, key: bytes) -> Sample | Reject:
+    """A sample from a record's value, or why not: `not_an_example`, `no_image` or `no_target`. Thread-safe.
+
+    The mask wins over the label. Pictures stay encoded: nothing is said about whether they can be decoded.
+    """
+    try:
+        example = _Example.FromString(value)
+    except message.DecodeError:
+        return Reject("not_an_example", f"{len(value)} bytes that are no tf.train.Example")
+    if not example.HasField("features"):
+        return Reject("not_an_example", f"a tf.train.Example without features in {len(value)} bytes")
+    features = example.features.feature
+    image = _single(features, IMAGE, "bytes_list")
+    if isinstance(image, _Unusable):
+        return Reject("no_image", image)
+    target = _single(features, *((MASK, "bytes_list") if MASK in features else (LABEL, "int64_list")))
+    if isinstance(target, _Unusable):
+        return Reject("no_target", target if MASK in features or LABEL in features else f"neither {MASK} nor {LABEL}")
+    event_time_ms = _single(features, EVENT_TIME, "int64_list")
+    return Sample(image, target, None if isinstance(event_time_ms, _Unusable) else event_time_ms)
+
+
+class _Unusable(str):
+    """Why a feature gives no value."""
+
+    __slots__ = ()
+
+
+def _single(features: Any, name: str, kind: str) -> Any:
+    """The one value of a feature (`kind`: the list it must be in), or `_Unusable`."""
+    if name not in features:
+        return _Unusable(f"no feature {name}")
+    feature = features[name]
+    found = feature.WhichOneof("kind")
+    if found != kind:
+        return _Unusable(f"{name} is a {found or 'feature without a value'}, not a {kind}")
+    values = getattr(feature, kind).value
+    if len(values) != 1:
+        return _Unusable(f"{name} holds {len(values)} values, not one")
+    return values[0] if values[0] != b"" else _Unusable(f"{name} is empty")
+
+
+def _file() -> Any:
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="penstock/example.proto", package="tensorflow", syntax="proto3")
+    lists = {"BytesList": field.TYPE_BYTES, "FloatList": field.TYPE_FLOAT, "Int64List": field.TYPE_INT64}
+    for name, scalar in lists.items():
+        values = file.message_type.add(name=name).field.add(
+            name="value", number=1, label=field.LABEL_REPEATED, type=scalar
+        )
+        if scalar != field.TYPE_BYTES:
+            values.options.packed = True
+
+    def nested(owner: Any, name: str, number: int, kind: str, **more: Any) -> None:
+        more = {"label": field.LABEL_OPTIONAL, **more}
+        owner.field.add(name=name, number=number, type=field.TYPE_MESSAGE, type_name=f".tensorflow.{kind}", **more)
+
+    feature = file.message_type.add(name="Feature")
+    feature.oneof_decl.add(name="kind")
+    for number, name in enumerate(("bytes_list", "float_list", "int64_list"), start=1):
+        nested(feature, name, number, list(lists)[number - 1], oneof_index=0)
+    features = file.message_type.add(name="Features")
+    entry = features.nested_type.add(name="FeatureEntry")
+    entry.options.map_entry = True
+    entry.field.add(name="key", number=1, label=field.LABEL_OPTIONAL, type=field.TYPE_STRING)
+    nested(entry, "value", 2, "Feature")
+    nested(features, "feature", 1, "Features.FeatureEntry", label=field.LABEL_REPEATED)
+    nested(file.message_type.add(name="Example"), "features", 1, "Features")
+    return file
+
+
+def _message_class() -> Any:
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(_file())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))
+
+
+_Example: Any = _message_class()
