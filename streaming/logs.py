@@ -1,0 +1,59 @@
+"""Log events: one JSON object a line on stdout, with a stable event name, for both processes."""
+
+import logging
+import sys
+from typing import Any, Literal
+
+import structlog
+
+Process = Literal["sidecar", "worker"]
+
+
+def configure(level: str, process: Process) -> None:
+    """Send structlog's events and the standard library's records to stdout as JSON lines.
+
+    level: debug, info, warning or error, for penstock's own events; libraries speak from warning on.
+    Each line has `event`, `level`, `timestamp` (UTC, ISO 8601) and `process`. A line is written at once,
+    so the lines of two processes that share a stdout don't mix.
+    """
+    lowest = logging.getLevelNamesMapping()[level.upper()]
+
+    def name_process(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["process"] = process
+        return event
+
+    enrich: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        name_process,
+    ]
+    structlog.configure(
+        processors=[*enrich, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(lowest),
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=False,
+    )
+    _catch_standard_library(enrich, max(lowest, logging.WARNING))
+
+
+def _catch_standard_library(enrich: list[structlog.typing.Processor], lowest: int) -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*enrich, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(lowest)
+    # While a broker is away kafka-python warns many times a second; streaming.kafka.broker reads the cause from
+    # these records and reports it once, so they end here.
+    kafka = logging.getLogger("kafka")
+    kafka.propagate = False
+    kafka.addHandler(logging.NullHandler())
