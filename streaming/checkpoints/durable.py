@@ -1,0 +1,59 @@
+"""The one road of a durable write: a temporary, fsync, rename, fsync of the parent."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Protocol
+
+TEMPORARY = ".tmp-"
+
+
+class Files(Protocol):
+    """What a durable write asks of a file system; each call raises OSError."""
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Create or replace a file; its content is on the disk afterwards, its name maybe not."""
+
+    def sync(self, path: Path) -> None:
+        """Put a file's content, or a directory's names, on the disk."""
+
+    def move(self, source: Path, target: Path) -> None:
+        """Rename within one file system, at once or not at all; a file at `target` is replaced."""
+
+
+class LocalFiles:
+    """A POSIX file system."""
+
+    def write(self, path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def sync(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def move(self, source: Path, target: Path) -> None:
+        source.replace(target)
+
+
+LOCAL = LocalFiles()
+
+
+def write_durably(path: Path, content: bytes, files: Files = LOCAL) -> None:
+    """Create or replace a file so that after any crash it holds the old content or the new, never a part.
+
+    The parent must exist. Raises OSError; then the old content stands, unless only the last fsync failed.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}")
+    try:
+        files.write(temporary, content)
+        files.move(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    files.sync(path.parent)
