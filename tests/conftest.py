@@ -1,0 +1,83 @@
+"""One real broker a session, started by the first test that needs it."""
+
+import os
+import uuid
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import pytest
+
+with warnings.catch_warnings():  # kafka-python 3.0.12 reads its schemas with importlib.resources.read_text
+    warnings.filterwarnings("ignore", r"(open|read)_text is deprecated", DeprecationWarning)
+    from kafka import KafkaAdminClient
+
+    from streaming.demo.kafka import EmbeddedKafka
+
+BROKER_VARIABLE = "PENSTOCK_KAFKA__BOOTSTRAP_SERVERS"
+
+
+class Broker(Protocol):
+    @property
+    def bootstrap_servers(self) -> str: ...
+
+
+class TopicFactory(Protocol):
+    def __call__(self, partitions: int = 1, config: Mapping[str, str] | None = None) -> str: ...
+
+
+class ForeignBroker:
+    def __init__(self, bootstrap_servers: str) -> None:
+        self.bootstrap_servers = bootstrap_servers
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "kafka" in getattr(item, "fixturenames", ()) and item.get_closest_marker("kafka") is None:
+            raise pytest.UsageError(f"{item.nodeid} asks for a broker: mark it with @pytest.mark.kafka")
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The session's broker; the one that PENSTOCK_KAFKA__BOOTSTRAP_SERVERS names, where it is set. Never kill it."""
+    if named := os.environ.get(BROKER_VARIABLE):
+        yield ForeignBroker(named)
+        return
+    with EmbeddedKafka(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture
+def killable_kafka(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+    """A broker to kill, freeze and restart: the session's, mended afterwards, or its own beside a foreign one."""
+    if not isinstance(kafka, EmbeddedKafka):
+        with EmbeddedKafka(tmp_path_factory.mktemp("killable-kafka")) as broker:
+            yield broker
+        return
+    yield kafka
+    kafka.thaw()
+    if not kafka.running:
+        kafka.restart()
+
+
+@pytest.fixture
+def topic(kafka: Broker) -> Iterator[TopicFactory]:
+    """Creates topics with unique names; where the broker isn't ours they are deleted after the test."""
+    created = []
+
+    def create(partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
+        name = f"test-{uuid.uuid4().hex[:12]}"
+        options = {"num_partitions": partitions, "replication_factor": 1, "configs": dict(config or {})}
+        admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+        try:
+            admin.create_topics({name: options}, wait_for_metadata=True)
+        finally:
+            admin.close()
+        created.append(name)
+        return name
+
+    yield create
+    if created and isinstance(kafka, ForeignBroker):
+        admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+        admin.delete_topics(created)
+        admin.close()
