@@ -1,0 +1,176 @@
+"""What the broker knows of the topic: identity, rights, partitions, watermarks. Through kafka-python's admin client."""
+
+import logging
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, NamedTuple, Self
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import OffsetSpec
+from kafka.errors import KafkaError
+from kafka.protocol.consumer.offsets import IsolationLevel
+
+from streaming.errors import KafkaUnavailable
+from streaming.ledger.ledger import Generation
+from streaming.settings import KafkaSettings
+
+UNKNOWN_TOPIC, TOPIC_DENIED = 3, 29
+REQUEST_TIMEOUT_MS = 5_000
+
+
+class TopicFacts(NamedTuple):
+    """The topic as the broker describes it now. partitions: sorted numbers."""
+
+    generation: Generation
+    partitions: tuple[int, ...]
+
+
+def client_config(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
+    """kafka-python's options for admin client, consumer and producer alike."""
+    secret = kafka.sasl_password and kafka.sasl_password.get_secret_value()
+    key_secret = kafka.ssl_key_password and kafka.ssl_key_password.get_secret_value()
+    options = {
+        "bootstrap_servers": kafka.bootstrap_servers.split(","),
+        "client_id": client_id,
+        "security_protocol": kafka.security_protocol,
+        "sasl_mechanism": kafka.sasl_mechanism,
+        "sasl_plain_username": kafka.sasl_username,
+        "sasl_plain_password": secret,
+        "ssl_cafile": kafka.ssl_cafile and str(kafka.ssl_cafile),
+        "ssl_certfile": kafka.ssl_certfile and str(kafka.ssl_certfile),
+        "ssl_keyfile": kafka.ssl_keyfile and str(kafka.ssl_keyfile),
+        "ssl_password": key_secret,
+        "bootstrap_timeout_ms": int(kafka.bootstrap_timeout_s * 1000),
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "reconnect_backoff_max_ms": 1000,  # the default of 30 s comes back 15 s late after a restart
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+class Broker:
+    """One admin connection. A context manager; belongs to one thread.
+
+    Every call raises KafkaUnavailable with a sentence that names the cause.
+    """
+
+    def __init__(self, kafka: KafkaSettings, client_id: str) -> None:
+        self._kafka = kafka
+        self._client_id = client_id
+        self._admin: Any = None
+
+    def __enter__(self) -> Self:
+        with translated(f"Kafka at {self._kafka.bootstrap_servers}"):
+            self._admin = KafkaAdminClient(**client_config(self._kafka, self._client_id))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._admin.close()
+
+    def topic(self) -> TopicFacts:
+        """The topic's identity and partitions, once its existence and the right to read it are certain."""
+        name = self._kafka.topic
+        with translated(f"topic {name}"):
+            described = self._admin.describe_topics([name])[0]
+            code = described["error_code"]
+            if code == UNKNOWN_TOPIC:
+                raise KafkaUnavailable(f"topic {name} does not exist; create it, or correct kafka.topic")
+            if code == TOPIC_DENIED:
+                raise KafkaUnavailable(f"no right to describe topic {name}; grant Describe and Read to this user")
+            if code != 0:
+                raise KafkaUnavailable(f"topic {name}: the broker answers error {code}")
+            rights = described.get("authorized_operations")
+            if rights is not None and "READ" not in {str(getattr(right, "name", right)).upper() for right in rights}:
+                raise KafkaUnavailable(f"no right to read topic {name}; grant Read to this user")
+            cluster = self._admin.describe_cluster()["cluster_id"]
+        numbers = tuple(sorted(partition["partition_index"] for partition in described["partitions"]))
+        return TopicFacts(Generation(cluster, name, str(described["topic_id"])), numbers)
+
+    def log_ends(self, partitions: Collection[int]) -> dict[int, int]:
+        """Last stable offset of each partition: where a read_committed consumer stops."""
+        return self._offsets(partitions, OffsetSpec.LATEST)
+
+    def log_starts(self, partitions: Collection[int]) -> dict[int, int]:
+        """First offset that retention has left."""
+        return self._offsets(partitions, OffsetSpec.EARLIEST)
+
+    def offsets_at(self, partitions: Collection[int], moment: datetime) -> dict[int, int]:
+        """First offset at or after `moment`; the log end where nothing is that young."""
+        found = self._offsets(partitions, int(moment.timestamp() * 1000))
+        ends = self.log_ends(partitions)
+        return {partition: ends[partition] if at < 0 else at for partition, at in found.items()}
+
+    def _offsets(self, partitions: Collection[int], spec: object) -> dict[int, int]:
+        asked = {TopicPartition(self._kafka.topic, partition): spec for partition in partitions}
+        with translated(f"offsets of topic {self._kafka.topic}"):
+            answer = self._admin.list_partition_offsets(
+                asked, isolation_level=IsolationLevel.READ_COMMITTED, timeout_ms=REQUEST_TIMEOUT_MS
+            )
+        return {tp.partition: found.offset for tp, found in answer.items()}
+
+
+def start_offsets(broker: Broker, facts: TopicFacts, start: str) -> dict[int, int]:
+    """The origins: `earliest`, `latest` or an ISO time as numbers, resolved once."""
+    if start == "earliest":
+        return broker.log_starts(facts.partitions)
+    if start == "latest":
+        return broker.log_ends(facts.partitions)
+    return broker.offsets_at(facts.partitions, datetime.fromisoformat(start))
+
+
+def frozen_ends(kafka: KafkaSettings, client_id: str, until: str) -> dict[int, int]:
+    """Where a bounded run stops: `now` or an ISO time, as partition -> first offset not wanted."""
+    with Broker(kafka, client_id) as broker:
+        facts = broker.topic()
+        if until == "now":
+            return broker.log_ends(facts.partitions)
+        return broker.offsets_at(facts.partitions, datetime.fromisoformat(until))
+
+
+class _Causes(logging.Handler):
+    """kafka-python tells the cause of a failure only to its loggers."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines = [*self.lines[-20:], record.getMessage()]
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn kafka-python's errors into KafkaUnavailable: one sentence naming `what` and the cause."""
+    causes, logger = _Causes(), logging.getLogger("kafka")
+    logger.addHandler(causes)
+    try:
+        yield
+    except KafkaUnavailable:
+        raise
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise KafkaUnavailable(f"{what}: {_cause(causes.lines) or _own_words(error)}") from error
+    finally:
+        logger.removeHandler(causes)
+
+
+_KNOWN: tuple[tuple[str, str], ...] = (
+    (r"DNS|getaddrinfo|Name or service not known|gaierror", "the host name can't be resolved"),
+    (r"hostname mismatch|doesn't match|not valid for", "the broker's certificate is for another host name"),
+    (
+        r"CERTIFICATE_VERIFY_FAILED|certificate verify failed",
+        "the broker's certificate is not signed by kafka.ssl_cafile",
+    ),
+    (r"SaslAuthenticationFailed|Authentication failed|invalid credentials", "wrong user name or password"),
+    (r"ECONNREFUSED|Connection refused", "connection refused; nothing listens there"),
+    (r"WRONG_VERSION_NUMBER|record layer failure", "the port doesn't speak TLS; see kafka.security_protocol"),
+)
+
+
+def _cause(lines: list[str]) -> str | None:
+    text = "\n".join(lines)
+    return next((words for pattern, words in _KNOWN if re.search(pattern, text, re.IGNORECASE)), None)
+
+
+def _own_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".strip(": ")

@@ -1,0 +1,171 @@
+"""A thread that keeps what the broker says of the topic fresh, so that nobody else has to wait for Kafka.
+
+It also proves missing tails: records that a range did not deliver at its end are absent only when a read_committed
+consumer has itself passed them, for a lagging new leader looks just the same.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from kafka import KafkaConsumer, TopicPartition
+
+from streaming.errors import KafkaUnavailable
+from streaming.kafka.broker import Broker, TopicFacts, client_config, start_offsets, translated
+from streaming.settings import KafkaSettings
+
+LEVEL_INTERVAL_S = 0.05
+FACTS_INTERVAL_S = 2.0
+TAIL_DEADLINE_S = 5.0
+
+
+class View(NamedTuple):
+    """The newest answers. log_starts, log_ends, origins: partition -> offset; error: why there is no newer view."""
+
+    facts: TopicFacts | None = None
+    log_starts: Mapping[int, int] = {}
+    log_ends: Mapping[int, int] = {}
+    origins: Mapping[int, int] = {}
+    error: str | None = None
+
+
+class Tail(NamedTuple):
+    """Offsets [start, stop) of a partition that a range did not deliver, though nothing behind them proves their absence."""
+
+    partition: int
+    start: int
+    stop: int
+
+
+class Watch:
+    """Polls the watermarks every interval_s (50 ms when level, so that new records are seen at once).
+
+    start: kafka.start, resolved to numbers at the first contact; None where no origin is wanted.
+    on_change is called on this thread after each poll; on_tail with (tail, first offset that does exist or None).
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        client_id: str,
+        *,
+        interval_s: float = 1.0,
+        start: str | None = None,
+        on_change: Callable[[], None] = lambda: None,
+        on_tail: Callable[[Tail, int | None], None] = lambda tail, found: None,
+    ) -> None:
+        self._kafka = kafka
+        self._client_id = client_id
+        self._interval_s = interval_s
+        self._start = start
+        self._on_change = on_change
+        self._on_tail = on_tail
+        self._tails: queue.Queue[Tail] = queue.Queue()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._level = False
+        self._consumer: Any = None
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self.view = View()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread at its next wake-up; doesn't wait for a request under way."""
+        self._stopping = True
+        self._wake.set()
+
+    def log_ends(self) -> Mapping[int, int]:
+        return self.view.log_ends
+
+    def error(self) -> str | None:
+        return self.view.error
+
+    def set_level(self, level: bool) -> None:
+        """Level: everything known is read, so look for new records every 50 ms."""
+        if level and not self._level:
+            self._wake.set()
+        self._level = level
+
+    def prove(self, tail: Tail) -> None:
+        """Ask whether a missing tail exists; answered through on_tail."""
+        self._tails.put(tail)
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                with Broker(self._kafka, self._client_id) as broker:
+                    self._poll(broker)
+            except KafkaUnavailable as error:
+                self.view = self.view._replace(error=str(error))
+                self._on_change()
+                self._wait(self._interval_s)
+            finally:
+                self._close_consumer()
+
+    def _poll(self, broker: Broker) -> None:
+        facts_at = float("-inf")
+        view = self.view
+        while not self._stopping:
+            if time.monotonic() - facts_at >= FACTS_INTERVAL_S:
+                facts = broker.topic()
+                starts = broker.log_starts(facts.partitions)
+                origins = view.origins
+                if self._start is not None and not origins:
+                    origins = start_offsets(broker, facts, self._start)
+                view = View(facts, starts, view.log_ends, origins)
+                facts_at = time.monotonic()
+            assert view.facts is not None
+            view = view._replace(log_ends=broker.log_ends(view.facts.partitions))
+            self.view = view
+            self._on_change()
+            self._prove_tails()
+            self._wait(LEVEL_INTERVAL_S if self._level else self._interval_s)
+
+    def _wait(self, seconds: float) -> None:
+        self._wake.wait(seconds)
+        self._wake.clear()
+
+    def _prove_tails(self) -> None:
+        while not self._tails.empty() and not self._stopping:
+            tail = self._tails.get()
+            with translated(f"reading topic {self._kafka.topic}"):
+                found = self._first_record(tail)
+            self._on_tail(tail, found)
+
+    def _first_record(self, tail: Tail) -> int | None:
+        """Offset of the first record in the tail; None when the consumer passed it all. Raises on the deadline."""
+        consumer, tp = self._open_consumer(), TopicPartition(self._kafka.topic, tail.partition)
+        consumer.assign([tp])
+        consumer.seek(tp, tail.start)
+        deadline = time.monotonic() + TAIL_DEADLINE_S
+        while time.monotonic() < deadline:
+            for record in consumer.poll(timeout_ms=200, max_records=1).get(tp, []):
+                return int(record.offset) if record.offset < tail.stop else None
+            if consumer.position(tp, timeout_ms=1000) >= tail.stop:
+                return None
+        self._tails.put(tail)
+        raise KafkaUnavailable(
+            f"partition {tail.partition} of {self._kafka.topic}: no answer about offsets from {tail.start}"
+        )
+
+    def _open_consumer(self) -> Any:
+        if self._consumer is None:
+            self._consumer = KafkaConsumer(
+                **client_config(self._kafka, self._client_id),
+                group_id=None,
+                enable_auto_commit=False,
+                auto_offset_reset="none",
+                isolation_level="read_committed",
+                max_partition_fetch_bytes=1 << 16,
+            )
+        return self._consumer
+
+    def _close_consumer(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None

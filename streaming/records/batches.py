@@ -1,0 +1,207 @@
+"""The tf.data chain of one round: ranges in, decoded batches out.
+
+ranges -> map(read a whole range) -> unbatch -> shuffle raw bytes -> batch -> map(decode + augment) -> prefetch
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from streaming.records.augment import flip_half, stateless_hash
+from streaming.records.decode import Decoded, Decoder
+from streaming.records.sample import Reject
+
+READ_PARALLEL = 2  # ranges open at once: more doesn't read faster on 2 to 8 cores, and each holds 7 threads
+POOL_THREADS = 8  # blocked reads must not starve decode
+EMPTY = "empty"  # reason of tombstones and empty values, which are skipped and not dead-lettered
+
+Preprocess = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+class Rejected(NamedTuple):
+    """Records that left a batch. partition, offset, range_id: int64[M]; reason, detail: bytes objects [M]."""
+
+    partition: np.ndarray
+    offset: np.ndarray
+    range_id: np.ndarray
+    reason: np.ndarray
+    detail: np.ndarray
+
+
+class Batch(NamedTuple):
+    """images: uint8[N, S, S, 3]; targets: uint8[N, S, S] masks or int64[N] labels; partition, offset, range_id,
+    event_time_ms (-1 = unknown): int64[N]; and what left the batch."""
+
+    images: np.ndarray
+    targets: np.ndarray
+    partition: np.ndarray
+    offset: np.ndarray
+    range_id: np.ndarray
+    event_time_ms: np.ndarray
+    rejected: Rejected
+
+
+class RangeReader(Protocol):
+    """Reads one half-open range as graph operations, inside Dataset.map."""
+
+    def __call__(
+        self, partition: tf.Tensor, start: tf.Tensor, stop: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """partition, start, stop: int64 scalars. Returns value and key string[N], offset int64[N]; what lies outside
+        [start, stop) is the caller's to drop."""
+
+
+class Intake(Protocol):
+    """Told, on tf.data's threads, what a range delivered."""
+
+    def delivered(self, range_id: int, offsets: np.ndarray, size_bytes: int) -> tuple[np.ndarray, np.ndarray]:
+        """offsets: int64[N], ascending, -1 for nothing; size_bytes of all values. Returns two bool[N]: to be trained, to be held out; neither = drop."""
+
+    def held_out(self, range_id: int, offsets: np.ndarray, values: np.ndarray, keys: np.ndarray) -> None:
+        """The records of the second mask: offsets int64[K], values and keys bytes objects [K]."""
+
+
+class ChainOptions(NamedTuple):
+    """labels: targets are int64[N] instead of masks; decode_threads: parallel decode calls."""
+
+    batch_size: int
+    shuffle_buffer: int
+    decode_threads: int
+    seed: int
+    augment: bool
+    labels: bool
+    preprocess: Preprocess | None
+
+
+class BatchDecoder:
+    """Decodes and augments a whole batch in one call."""
+
+    def __init__(self, decoder: Decoder, options: ChainOptions) -> None:
+        self._decoder = decoder
+        self._options = options
+
+    @property
+    def image_size(self) -> int:
+        return self._decoder.limits.image_size
+
+    def __call__(
+        self, value: np.ndarray, key: np.ndarray, partition: np.ndarray, offset: np.ndarray, range_id: np.ndarray
+    ) -> Batch:
+        """value, key: bytes objects [B]; the rest int64[B]. Never raises for a bad record."""
+        kept: list[int] = []
+        decoded: list[Decoded] = []
+        out: list[int] = []
+        rejects: list[Reject] = []
+        for row, (one, its_key) in enumerate(zip(value, key, strict=True)):
+            result = self._one(one, its_key)
+            if isinstance(result, Reject):
+                out.append(row)
+                rejects.append(result)
+            else:
+                kept.append(row)
+                decoded.append(result)
+        size = self.image_size
+        images = np.empty((len(kept), size, size, 3), np.uint8)
+        targets = np.empty(len(kept), np.int64) if self._options.labels else np.empty((len(kept), size, size), np.uint8)
+        for row, one in enumerate(decoded):
+            images[row], targets[row] = one.image, one.target
+        if self._options.augment:
+            flip_half(images, targets, stateless_hash(self._options.seed, partition[kept], offset[kept]))
+        times = np.array([-1 if d.event_time_ms is None else d.event_time_ms for d in decoded], np.int64)
+        rejected = Rejected(
+            partition[out],
+            offset[out],
+            range_id[out],
+            np.array([r.reason.encode() for r in rejects], object),
+            np.array([r.detail.encode() for r in rejects], object),
+        )
+        return Batch(images, targets, partition[kept], offset[kept], range_id[kept], times, rejected)
+
+    def _one(self, value: bytes, key: bytes) -> Decoded | Reject:
+        if not value:
+            return Reject(EMPTY, "tombstone or empty value")
+        decoded = self._decoder(value, key)
+        if isinstance(decoded, Decoded) and isinstance(decoded.target, int) != self._options.labels:
+            wanted = "a label" if self._options.labels else "a mask"
+            return Reject("target_kind", f"the model learns from {wanted}; the record has the other kind")
+        return decoded
+
+
+def build_chain(
+    ranges: Callable[[], Iterator[tuple[int, int, int, int]]],
+    read: RangeReader,
+    intake: Intake,
+    decode: BatchDecoder,
+    options: ChainOptions,
+) -> tf.data.Dataset:
+    """The dataset; every iteration of it is one round. ranges yields (range id, partition, start, stop)."""
+
+    def read_range(
+        range_id: tf.Tensor, partition: tf.Tensor, start: tf.Tensor, stop: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        value, key, offset = read(partition, start, stop)
+        size_bytes = tf.reduce_sum(tf.cast(tf.strings.length(value), tf.int64))
+        train, hold = tf.numpy_function(
+            lambda i, o, size: intake.delivered(int(i), o, int(size)),
+            [range_id, offset, size_bytes],
+            [tf.bool, tf.bool],
+        )
+        hold.set_shape([None])
+        train.set_shape([None])
+
+        def hold_out(i: np.ndarray, o: np.ndarray, v: np.ndarray, k: np.ndarray) -> np.int64:
+            intake.held_out(int(i), o, v, k)
+            return np.int64(len(o))
+
+        held = tf.boolean_mask(offset, hold), tf.boolean_mask(value, hold), tf.boolean_mask(key, hold)
+        tf.numpy_function(hold_out, [range_id, *held], tf.int64)
+        offset = tf.boolean_mask(offset, train)
+        same = tf.ones_like(offset)
+        return tf.boolean_mask(value, train), tf.boolean_mask(key, train), same * partition, offset, same * range_id
+
+    dataset = tf.data.Dataset.from_generator(ranges, output_signature=(tf.TensorSpec([], tf.int64),) * 4)
+    dataset = dataset.map(read_range, num_parallel_calls=READ_PARALLEL, deterministic=False).unbatch()
+    dataset = dataset.shuffle(options.shuffle_buffer, seed=options.seed, reshuffle_each_iteration=True)
+    dataset = dataset.batch(options.batch_size)
+    dataset = dataset.map(_decode_map(decode, options), num_parallel_calls=options.decode_threads, deterministic=False)
+    # Two, never AUTOTUNE: that one grew to 64 batches after stalls, and all of them would be read again after a crash.
+    dataset = dataset.prefetch(2)
+    settings = tf.data.Options()
+    settings.autotune.enabled = False
+    settings.threading.private_threadpool_size = POOL_THREADS
+    return dataset.with_options(settings)
+
+
+def _decode_map(decode: BatchDecoder, options: ChainOptions) -> Callable[..., Batch]:
+    target = tf.int64 if options.labels else tf.uint8
+    signature = [tf.uint8, target, *[tf.int64] * 4, *[tf.int64] * 3, tf.string, tf.string]
+    size = decode.image_size
+
+    def flat(*columns: np.ndarray) -> tuple[np.ndarray, ...]:
+        batch = decode(*columns)
+        return (*batch[:-1], *batch.rejected)
+
+    def decode_map(*columns: tf.Tensor) -> Batch:
+        out = tf.numpy_function(flat, columns, signature)
+        for tensor in out[2:]:
+            tensor.set_shape([None])
+        out[0].set_shape([None, size, size, 3])
+        out[1].set_shape([None] if options.labels else [None, size, size])
+        batch = Batch(*out[:6], Rejected(*out[6:]))
+        return batch if options.preprocess is None else _preprocessed(batch, options.preprocess, options.seed)
+
+    return decode_map
+
+
+def _preprocessed(batch: Batch, preprocess: Preprocess, seed: int) -> Batch:
+    """The user's function sees whole batches, never an empty one; its seed follows the batch's first record."""
+
+    def apply() -> tuple[tf.Tensor, tf.Tensor]:
+        drawn = tf.cast(tf.stack([batch.partition[0] + (seed << 16), batch.offset[0]]) % (2**31 - 1), tf.int32)
+        images, targets = preprocess(batch.images, batch.targets, drawn)
+        return tf.cast(images, batch.images.dtype), tf.cast(targets, batch.targets.dtype)
+
+    images, targets = tf.cond(tf.size(batch.offset) > 0, apply, lambda: (batch.images, batch.targets))
+    return batch._replace(images=images, targets=targets)

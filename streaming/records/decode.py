@@ -1,0 +1,159 @@
+"""A record's bytes become an image and a target of the model's size, natively; bad data is a value.
+
+JPEG through libjpeg-turbo, which decodes straight to a half, a quarter or an eighth; PNG through libpng; both by
+libraries that release the interpreter's lock. What they refuse goes to TensorFlow's decoder (CMYK JPEG, for one).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import simplejpeg
+
+from streaming.records.png import GREY, PALETTE, SIGNATURE, as_index_png, png_header
+from streaming.records.sample import Reject, Sample
+
+IGNORE = 255
+JPEG_SIGNATURE = b"\xff\xd8\xff"
+
+Image = np.ndarray
+Parse = Callable[[bytes, bytes], Sample | Reject]
+Fallback = Callable[[bytes], Image]
+
+cv2.setNumThreads(1)  # parallel calls come from tf.data
+cv2.setLogLevel(0)
+
+
+class Decoded(NamedTuple):
+    """image: uint8[S, S, 3]; target: uint8[S, S] class indexes (255 = ignore) or an int label; event time in ms or None."""
+
+    image: Image
+    target: Image | int
+    event_time_ms: int | None
+
+
+class Limits(NamedTuple):
+    """image_size: pixels a side of what the model sees; classes: how many there are; sizes of what is accepted."""
+
+    image_size: int
+    classes: int
+    max_bytes: int
+    max_pixels: int
+
+
+class Decoder:
+    """Thread-safe: holds nothing but its limits and functions."""
+
+    def __init__(self, limits: Limits, parse: Parse, fallback: Fallback) -> None:
+        self.limits = limits
+        self._parse = parse
+        self._fallback = fallback
+
+    def __call__(self, value: bytes, key: bytes) -> Decoded | Reject:
+        """One record. Reasons: too_large, those of `parse`, image_*, mask_*, label_range."""
+        if len(value) > self.limits.max_bytes:
+            return Reject("too_large", f"{len(value)} bytes, limit {self.limits.max_bytes}")
+        sample = self._parse(value, key)
+        if isinstance(sample, Reject):
+            return sample
+        image = self._image(sample.image)
+        if isinstance(image, Reject):
+            return image
+        pixels, height, width = image
+        target = self._target(sample.target, height, width)
+        if isinstance(target, Reject):
+            return target
+        return Decoded(pixels, target, sample.event_time_ms)
+
+    def _image(self, encoded: bytes | Image) -> tuple[Image, int, int] | Reject:
+        """The image at the model's size, and its own height and width."""
+        if isinstance(encoded, np.ndarray):
+            return self._raw_image(encoded)
+        try:
+            height, width = picture_size(encoded)
+        except ValueError as error:
+            return Reject("image_undecodable", str(error))
+        if height * width > self.limits.max_pixels:
+            return Reject("image_pixels", f"{width}x{height}, limit {self.limits.max_pixels} pixels")
+        try:
+            image = self._native(encoded)
+        except (ValueError, cv2.error):
+            try:
+                image = self._fallback(encoded)
+            except ValueError as error:
+                return Reject("image_undecodable", str(error))
+        return self._resized(image), height, width
+
+    def _raw_image(self, image: Image) -> tuple[Image, int, int] | Reject:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            return Reject("image_undecodable", f"array {image.dtype}{list(image.shape)} is not uint8[H, W, 3]")
+        return self._resized(image), image.shape[0], image.shape[1]
+
+    def _native(self, encoded: bytes) -> Image:
+        size = self.limits.image_size
+        if encoded.startswith(JPEG_SIGNATURE):
+            decoded: Image = simplejpeg.decode_jpeg(encoded, "RGB", min_height=size, min_width=size)
+            return decoded
+        bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        if bgr is None:
+            raise ValueError("PNG can't be decoded")
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+    def _resized(self, image: Image) -> Image:
+        size = self.limits.image_size
+        if image.shape[:2] == (size, size):
+            return image
+        shrinks = max(image.shape[0], image.shape[1]) >= 2 * size
+        return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+    def _target(self, target: bytes | Image | int, height: int, width: int) -> Image | int | Reject:
+        if isinstance(target, int):
+            if 0 <= target < self.limits.classes or target == IGNORE:
+                return target
+            return Reject("label_range", f"label {target}, classes 0 to {self.limits.classes - 1}")
+        mask = decode_mask(target, self.limits.max_pixels) if isinstance(target, bytes) else target
+        if isinstance(mask, Reject):
+            return mask
+        if mask.dtype != np.uint8 or mask.ndim != 2:
+            return Reject("mask_undecodable", f"array {mask.dtype}{list(mask.shape)} is not uint8[H, W]")
+        size = self.limits.image_size
+        if mask.shape not in ((height, width), (size, size)):
+            return Reject("mask_size", f"mask {mask.shape[1]}x{mask.shape[0]}, image {width}x{height}")
+        if ((mask >= self.limits.classes) & (mask != IGNORE)).any():
+            worst = int(mask[mask != IGNORE].max())
+            return Reject("mask_range", f"class {worst} in the mask, classes 0 to {self.limits.classes - 1}")
+        return cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST)
+
+
+def picture_size(encoded: bytes) -> tuple[int, int]:
+    """Height and width, from the header alone. Raises ValueError when it is neither a JPEG nor a PNG."""
+    if encoded.startswith(SIGNATURE):
+        header = png_header(encoded)
+        return header.height, header.width
+    if encoded.startswith(JPEG_SIGNATURE):
+        height, width, _, _ = simplejpeg.decode_jpeg_header(encoded)
+        return height, width
+    raise ValueError("neither a JPEG nor a PNG by its first bytes")
+
+
+def decode_mask(encoded: bytes, max_pixels: int) -> Image | Reject:
+    """uint8[H, W] of class indexes: palette PNGs give the index, 1-, 2- and 4-bit grey its own value."""
+    try:
+        header = png_header(encoded)
+        if header.width * header.height > max_pixels:
+            return Reject("mask_pixels", f"{header.width}x{header.height}, limit {max_pixels} pixels")
+        if header.colour not in (GREY, PALETTE) or header.depth > 8:
+            return Reject(
+                "mask_channels",
+                f"colour type {header.colour}, {header.depth} bits; wanted one channel of 8 bits or less",
+            )
+        plain = as_index_png(encoded, header)
+    except ValueError as error:
+        return Reject("mask_undecodable", str(error))
+    mask = cv2.imdecode(np.frombuffer(plain, np.uint8), cv2.IMREAD_UNCHANGED)
+    if mask is None:
+        return Reject("mask_undecodable", "PNG can't be decoded")
+    if header.depth < 8:  # libpng spreads 1, 2 and 4 bits over 0 to 255
+        mask = mask // np.uint8(255 // ((1 << header.depth) - 1))
+    return mask

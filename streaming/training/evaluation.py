@@ -1,0 +1,103 @@
+"""Two honest scores: prequential (scored before trained, fading) and hold-out (never trained, a fixed numbered set)."""
+
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from streaming.control.messages import Score
+from streaming.training.trainer import Scored
+
+FADE_PER_RECORD = 0.998
+
+
+def ious(confusion: np.ndarray) -> np.ndarray:
+    """float64[C] intersection over union from a confusion matrix [C, C]; NaN for a class that never occurs."""
+    hit = np.diag(confusion).astype(np.float64)
+    union = confusion.sum(0) + confusion.sum(1) - hit
+    return np.divide(hit, union, out=np.full_like(hit, np.nan), where=union > 0)
+
+
+def as_scores(name: str, loss: float, confusion: np.ndarray | None) -> list[Score]:
+    """The scores of one set as they are exported. Classes that never occurred are left out."""
+    scores = [Score(set=name, name="loss", value=loss)]
+    if confusion is None:
+        return scores
+    classes = ious(confusion)
+    if not np.isnan(classes).all():
+        scores.append(Score(set=name, name="mean_iou", value=float(np.nanmean(classes))))
+    scores += [
+        Score(set=name, name="iou", class_=str(c), value=float(v)) for c, v in enumerate(classes) if not np.isnan(v)
+    ]
+    return scores
+
+
+class Prequential:
+    """A fading average over batches that are scored before they are trained.
+
+    The confusion matrix fades by 0.998 a record. Source: Gama et al., On evaluating stream learning algorithms, 2013.
+    """
+
+    def __init__(self) -> None:
+        self._loss = 0.0
+        self._weight = 0.0
+        self._confusion: np.ndarray | None = None
+
+    def add(self, scored: Scored, records: int) -> None:
+        fade = FADE_PER_RECORD**records
+        self._loss = self._loss * fade + scored.loss * records
+        self._weight = self._weight * fade + records
+        if scored.confusion is not None:
+            before = 0.0 if self._confusion is None else self._confusion * fade
+            self._confusion = before + scored.confusion.astype(np.float64)
+
+    def scores(self) -> list[Score]:
+        return as_scores("prequential", self._loss / self._weight, self._confusion) if self._weight else []
+
+    def state(self) -> dict[str, Any]:
+        """JSON values; `restore` gives back the same scores."""
+        confusion = None if self._confusion is None else self._confusion.tolist()
+        return {"loss": self._loss, "weight": self._weight, "confusion": confusion}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._loss, self._weight = state["loss"], state["weight"]
+        self._confusion = None if state["confusion"] is None else np.array(state["confusion"], np.float64)
+
+
+class EvaluationSet:
+    """A numbered set of decoded hold-out records: images uint8[N, S, S, 3], targets uint8[N, S, S] or int64[N]."""
+
+    def __init__(self, number: int, size: int) -> None:
+        self.number = number
+        self._size = size
+        self._images: list[np.ndarray] = []
+        self._targets: list[np.ndarray | int] = []
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @property
+    def full(self) -> bool:
+        return len(self) >= self._size
+
+    def add(self, image: np.ndarray, target: np.ndarray | int) -> None:
+        if not self.full:
+            self._images.append(image)
+            self._targets.append(target)
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.stack(self._images), np.stack([np.asarray(t) for t in self._targets])
+
+    def dump(self) -> bytes:
+        """safetensors: `images` and `targets`."""
+        images, targets = self.arrays()
+        blob: bytes = safetensors.numpy.save({"images": images, "targets": targets})
+        return blob
+
+    @classmethod
+    def load(cls, number: int, size: int, blob: bytes) -> "EvaluationSet":
+        tensors = safetensors.numpy.load(blob)
+        loaded = cls(number, max(size, len(tensors["images"])))
+        loaded._images, loaded._targets = list(tensors["images"]), list(tensors["targets"])
+        loaded._size = size
+        return loaded

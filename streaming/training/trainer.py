@@ -1,0 +1,185 @@
+"""The model and its optimizer: one step, the state as named arrays, and back."""
+
+import hashlib
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from streaming.errors import CheckpointMismatch, UserCodeError
+from streaming.settings import Settings
+
+
+class StepResult(NamedTuple):
+    """loss: of the batch, before the step. applied: False when loss or new values were not finite; then nothing changed."""
+
+    loss: float
+    applied: bool
+
+
+class Scored(NamedTuple):
+    """loss: mean over the batch; confusion: int64[C, C], rows the truth, columns the prediction, or None."""
+
+    loss: float
+    confusion: np.ndarray | None
+
+
+def load_hook(name: str, setting: str) -> Callable[..., Any]:
+    """The function that `module:function` names. Raises UserCodeError naming the setting."""
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except Exception as error:  # noqa: BLE001  # a user's module may raise anything while it is imported
+        raise UserCodeError(f"{setting} = {name}: {type(error).__name__}: {error}") from error
+    if not callable(found):
+        raise UserCodeError(f"{setting} = {name}: not a function")
+    hook: Callable[..., Any] = found
+    return hook
+
+
+def build_model(settings: Settings) -> keras.Model:
+    """The compiled model of the settings. Names and initial weights depend on the settings alone.
+
+    Raises UserCodeError when the user's function fails or returns anything but a compiled keras.Model.
+    """
+    keras.backend.clear_session()  # layer names count from zero, so that variables keep their names
+    keras.utils.set_random_seed(settings.pipeline.seed)
+    keras.config.set_dtype_policy(settings.model.mixed_precision)
+    if settings.model.build is None:
+        from streaming.training.unet import build
+    else:
+        build = load_hook(settings.model.build, "model.build")
+    name = settings.model.build or "the default model"
+    try:
+        model = build(settings)
+    except Exception as error:  # noqa: BLE001  # a user's function may raise anything
+        raise UserCodeError(f"model.build = {name}: {type(error).__name__}: {error}") from error
+    if not isinstance(model, keras.Model) or not model.compiled:
+        raise UserCodeError(f"model.build = {name}: returned {type(model).__name__}, not a compiled keras.Model")
+    return model
+
+
+class Trainer:
+    """Owns the model; belongs to the main thread. Images are uint8[B, S, S, 3], targets uint8[B, S, S] or int64[B]."""
+
+    def __init__(self, model: keras.Model, settings: Settings) -> None:
+        self.model = model
+        self._batch_size = settings.pipeline.batch_size
+        self._classes = settings.model.classes
+        size = settings.pipeline.image_size
+        if not model.built:
+            model.build((None, size, size, 3))
+        model.optimizer.build(model.trainable_variables)
+        shape = model.output_shape if isinstance(getattr(model, "output_shape", None), tuple) else ()
+        self.labels = len(shape) == 2
+        target = tf.TensorSpec([None], tf.int64) if self.labels else tf.TensorSpec([None, size, size], tf.uint8)
+        self._signature = [tf.TensorSpec([None, size, size, 3], tf.uint8), target]
+        self._variables = [v for v in _named(model) if v is not None]
+        self._step = tf.function(self._guarded_step, input_signature=self._signature)
+        self._compiled_step = (
+            tf.function(self._guarded_step, jit_compile=True) if settings.model.jit_compile else self._step
+        )
+        self._score = tf.function(self._scored, input_signature=self._signature)
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self.model.optimizer.learning_rate)
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.model.optimizer.learning_rate = value
+
+    def step(self, images: tf.Tensor, targets: tf.Tensor) -> StepResult:
+        """One training step. Short batches never reach the XLA-compiled function, which would compile each size."""
+        step = self._compiled_step if int(images.shape[0]) == self._batch_size else self._step
+        loss, applied = step(images, targets)
+        return StepResult(float(loss), bool(applied))
+
+    def score(self, images: tf.Tensor, targets: tf.Tensor) -> Scored:
+        """Loss and confusion in inference mode; nothing changes."""
+        loss, confusion = self._score(images, targets)
+        return Scored(float(loss), confusion.numpy() if self._countable else None)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """A host copy of all variables of model and optimizer; key = path, repeated paths numbered in build order."""
+        return {name: np.array(variable) for name, variable in self._names().items()}
+
+    def load(self, state: Mapping[str, np.ndarray]) -> None:
+        """Put saved values back. Raises CheckpointMismatch naming the variable; then nothing has changed."""
+        names = self._names()
+        for name, variable in names.items():
+            if name not in state:
+                raise CheckpointMismatch(f"variable {name} is not in the checkpoint; was the model changed?")
+            have, want = state[name], (tuple(variable.shape), np.dtype(variable.dtype))
+            if (have.shape, have.dtype) != want:
+                raise CheckpointMismatch(
+                    f"variable {name}: {have.dtype}{list(have.shape)} saved, {want[1]}{list(want[0])} built"
+                )
+        foreign = sorted(set(state) - set(names))
+        if foreign:
+            raise CheckpointMismatch(f"variable {foreign[0]} of the checkpoint is not in the model")
+        for name, variable in names.items():
+            variable.assign(state[name])
+
+    def signature(self) -> str:
+        """sha256 over names, shapes and dtypes of all variables."""
+        lines = (f"{name} {v.dtype} {list(v.shape)}" for name, v in self._names().items())
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def _names(self) -> dict[str, Any]:
+        return numbered((v.path, v) for v in self._variables)
+
+    @property
+    def _countable(self) -> bool:
+        return tuple(getattr(self.model, "output_shape", ()) or ())[-1:] == (self._classes,)
+
+    def _guarded_step(self, images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Old values of all variables, the model's own train_step, and the old values back unless all is finite."""
+        floats = [v for v in self._variables if "float" in str(v.dtype)]
+        old = [tf.identity(v.value) for v in self._variables]
+        for metric in self.model.metrics:
+            metric.reset_state()
+        logs = self.model.train_step((images, targets))
+        loss = tf.cast(logs["loss"], tf.float32)
+        # Tricks such as a sum over v * 0 don't work: the graph optimizer folds them to 0.
+        finite = [tf.reduce_all(tf.math.is_finite(v.value)) for v in floats]
+        applied = tf.math.is_finite(loss) & tf.reduce_all(tf.stack(finite))
+
+        def put_back() -> tf.Tensor:
+            for variable, value in zip(self._variables, old, strict=True):
+                variable.value.assign(value)
+            return tf.constant(False)
+
+        tf.cond(applied, lambda: tf.constant(True), put_back)
+        return loss, applied
+
+    def _scored(self, images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        predictions = self.model(images, training=False)
+        loss = tf.cast(self.model.compute_loss(x=images, y=targets, y_pred=predictions, training=False), tf.float32)
+        if not self._countable:
+            return loss, tf.zeros([0, 0], tf.int64)
+        truth = tf.reshape(tf.cast(targets, tf.int64), [-1])
+        guess = tf.reshape(tf.argmax(predictions, axis=-1), [-1])
+        known = truth < self._classes
+        cells = tf.boolean_mask(truth, known) * self._classes + tf.boolean_mask(guess, known)
+        counts = tf.math.bincount(tf.cast(cells, tf.int32), minlength=self._classes**2, dtype=tf.int64)
+        return loss, tf.reshape(counts, [self._classes, self._classes])
+
+
+def _named(model: keras.Model) -> list[Any]:
+    """Model and optimizer variables in build order; Keras' metric variables are reset every step and left out."""
+    metrics = {id(v) for metric in model.metrics for v in metric.variables}
+    return [v for v in [*model.variables, *model.optimizer.variables] if id(v) not in metrics]
+
+
+def numbered(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A dict from pairs whose names may repeat: the second `a` becomes `a#2`."""
+    seen: dict[str, int] = {}
+    named: dict[str, Any] = {}
+    for name, value in pairs:
+        seen[name] = seen.get(name, 0) + 1
+        named[name if seen[name] == 1 else f"{name}#{seen[name]}"] = value
+    return named
