@@ -85,6 +85,6 @@ def _read(servers: str, partition: TopicPartition, count: int) -> list[bytes]:
     try:
         consumer.assign([partition])
         consumer.seek(partition, 0)
-        return [record.value for record, _ in zip(consumer, range(count), strict=False)]
+        return [record.value for _, record in zip(range(count), consumer, strict=False)]
     finally:
         consumer.close()
