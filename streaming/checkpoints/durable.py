@@ -2,6 +2,8 @@
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -25,7 +27,7 @@ class LocalFiles:
     """A POSIX file system."""
 
     def write(self, path: Path, content: bytes) -> None:
-        with path.open("wb") as file:
+        with _naming(path), path.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -33,7 +35,8 @@ class LocalFiles:
     def sync(self, path: Path) -> None:
         descriptor = os.open(path, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            with _naming(path):
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
@@ -57,3 +60,13 @@ def write_durably(path: Path, content: bytes, files: Files = LOCAL) -> None:
         temporary.unlink(missing_ok=True)
         raise
     files.sync(path.parent)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """write(2) and fsync(2) fail on a descriptor, so Python's OSError doesn't know the path."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise

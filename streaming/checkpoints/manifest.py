@@ -6,7 +6,7 @@ import math
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from streaming.control.messages import Score
 from streaming.errors import CheckpointDamaged, CheckpointError
@@ -107,16 +107,16 @@ class Manifest(ManifestFields):
     def seal(cls, fields: ManifestFields, files: dict[str, FileEntry]) -> "Manifest":
         """Add id, format version, files and digest. Raises CheckpointError if a field is no finite JSON value."""
         try:
-            tree = fields.model_dump(mode="json")
+            tree = json.loads(json.dumps(fields.model_dump(mode="json"), allow_nan=False))
             tree |= {"format_version": FORMAT_VERSION, "id": fields.name}
             tree["files"] = {name: entry.model_dump(mode="json") for name, entry in files.items()}
             return cls.model_validate_json(json.dumps(tree | {"sha256": _digest(tree)}))
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise CheckpointError(f"checkpoint {fields.name} can't be written: {error}") from error
 
     def encode(self) -> bytes:
         """The content of manifest.json."""
-        return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True).encode() + b"\n"
+        return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True).encode()
 
     @classmethod
     def decode(cls, content: bytes) -> "Manifest":
@@ -132,10 +132,10 @@ class Manifest(ManifestFields):
             version = tree["format_version"]
             if version != FORMAT_VERSION:
                 raise CheckpointError(
-                    f"the checkpoint has format version {version}, this release reads {FORMAT_VERSION}: upgrade penstock"
+                    f"the checkpoint has format version {version}, not {FORMAT_VERSION}: upgrade penstock"
                 )
             return cls.model_validate_json(content)
-        except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointDamaged(f"{MANIFEST_FILE} can't be read: {error}") from error
 
 

@@ -27,7 +27,7 @@ class Range(NamedTuple):
 
 @dataclass
 class _Cursor:
-    """One partition. Below `cut` all is settled, planned or in `pending`: pieces of wanted offsets, the last is next."""
+    """One partition: below `cut` all is settled, planned or pending. pending: pieces of wanted offsets, last first."""
 
     cut: int
     settled: BitMap64

@@ -1,0 +1,146 @@
+"""When to take a checkpoint, and the thread that writes it: training stops only while variables are copied."""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import safetensors.numpy
+
+from streaming.checkpoints.manifest import Cause, EvaluationFile, Manifest, ManifestFields
+from streaming.checkpoints.store import LEDGER_FILE, MODEL_FILE, CheckpointStore
+from streaming.control.messages import Save
+from streaming.errors import CheckpointError
+from streaming.ledger.ledger import Ledger
+from streaming.settings import CheckpointSettings
+
+REST = 10  # a periodic save rests at least this many times as long as the last one took
+
+
+class Snapshot(NamedTuple):
+    """All of one instant, in host memory and never changed again. evaluation: (set, records, content or None)."""
+
+    fields: ManifestFields
+    variables: dict[str, np.ndarray]
+    ledger: Ledger
+    evaluation: tuple[int, int, Callable[[], bytes]] | None
+    stall_s: float
+
+
+class Saved(NamedTuple):
+    """The outcome of a save: a manifest, or why there is none."""
+
+    manifest: Manifest | None
+    error: str | None
+    requests: tuple[Save, ...]
+    cause: Cause
+    duration_s: float
+    stall_s: float
+
+
+class Saver:
+    """One save at a time; requests for the same join the running one. Belongs to the main thread."""
+
+    def __init__(self, store: CheckpointStore, settings: CheckpointSettings, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._requests: list[Save] = []
+        self._joined: list[Save] = []
+        self._thread: threading.Thread | None = None
+        self._result: Saved | None = None
+        self._rested_at = clock() + settings.interval_s
+        self._known_evaluation: EvaluationFile | None = None
+
+    @property
+    def busy(self) -> bool:
+        return self._thread is not None
+
+    @property
+    def evaluation(self) -> EvaluationFile | None:
+        """The evaluation set that the newest checkpoint names."""
+        return self._known_evaluation
+
+    @evaluation.setter
+    def evaluation(self, known: EvaluationFile | None) -> None:
+        self._known_evaluation = known
+
+    def request(self, save: Save) -> None:
+        """Ask for a checkpoint; while one is written, a request without a label or pin joins it."""
+        joins = self.busy and save.label is None and not save.pinned
+        (self._joined if joins else self._requests).append(save)
+
+    def due(self, changed: bool) -> Cause | None:
+        """Why a save should begin now, if it should. changed: the state has moved since the last one."""
+        if self.busy:
+            return None
+        if self._requests:
+            return "request"
+        return "periodic" if changed and self._clock() >= self._rested_at else None
+
+    def begin(self, take: Callable[[Cause], Snapshot], cause: Cause) -> None:
+        """Take a snapshot on this thread and write it on another."""
+        assert self._thread is None, "a save is running"
+        requests, self._requests = self._requests, []
+        snapshot = take(cause)
+        self._thread = threading.Thread(target=self._write, args=(snapshot, requests), name="save", daemon=True)
+        self._thread.start()
+
+    def finished(self, timeout_s: float = 0.0) -> Saved | None:
+        """The outcome once there is one; waits up to timeout_s."""
+        if self._thread is None:
+            return None
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            return None
+        self._thread = None
+        saved, joined, self._joined = self._result, self._joined, []
+        assert saved is not None
+        self._rested_at = self._clock() + max(self._settings.interval_s, REST * saved.duration_s)
+        return saved._replace(requests=(*saved.requests, *joined))
+
+    def _write(self, snapshot: Snapshot, requests: list[Save]) -> None:
+        began = time.monotonic()
+        manifest, error = None, None
+        try:
+            manifest = self._commit(snapshot)
+            for request in requests:
+                if request.label is not None:
+                    self._store.set_label(manifest.id, request.label)
+                if request.pinned:
+                    self._store.set_pinned(manifest.id, pinned=True)
+            self._store.prune(self._settings.keep, self._settings.keep_hourly, self._settings.keep_daily)
+        except CheckpointError as failure:
+            error = str(failure)
+        except MemoryError:
+            error = "not enough memory to write a checkpoint"
+        duration_s = time.monotonic() - began
+        self._result = Saved(manifest, error, tuple(requests), snapshot.fields.cause, duration_s, snapshot.stall_s)
+
+    def _commit(self, snapshot: Snapshot) -> Manifest:
+        for name, values in snapshot.variables.items():
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                raise CheckpointError(f"variable {name} holds values that are not finite; not saved")
+        evaluation = self._evaluation_file(snapshot)
+        fields = snapshot.fields.model_copy(update={"evaluation": evaluation})
+        weights = safetensors.numpy.save(snapshot.variables)
+        manifest = self._store.write(fields, {MODEL_FILE: weights, LEDGER_FILE: snapshot.ledger.dump()})
+        self._known_evaluation = evaluation
+        return manifest
+
+    def _evaluation_file(self, snapshot: Snapshot) -> EvaluationFile | None:
+        if snapshot.evaluation is None:
+            return None
+        number, records, content = snapshot.evaluation
+        known = self._known_evaluation
+        if known is not None and known.set == number and f"-{records:06d}-" in known.file:
+            return known
+        name, sha256 = self._store.write_evaluation(number, records, content())
+        return EvaluationFile(set=number, file=name, sha256=sha256)
+
+
+def finite(value: float | None) -> float | None:
+    """JSON knows no NaN."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,50 @@
+"""A durable write, with the disk failing at every step."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from streaming.checkpoints.durable import LocalFiles, write_durably
+
+
+class FullDisk(LocalFiles):
+    """Fails at one operation; a failing write leaves half of its bytes."""
+
+    def __init__(self, failing: str) -> None:
+        self.failing = failing
+
+    def write(self, path: Path, content: bytes) -> None:
+        if self.failing == "write":
+            path.write_bytes(content[: len(content) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        super().write(path, content)
+
+    def move(self, source: Path, target: Path) -> None:
+        if self.failing == "move":
+            raise OSError(errno.EIO, "Input/output error", str(source))
+        super().move(source, target)
+
+
+def test_a_file_is_created_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    write_durably(path, b"one")
+    write_durably(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failing", ["write", "move"])
+def test_a_failing_write_keeps_the_old_content_and_leaves_nothing_behind(tmp_path: Path, failing: str) -> None:
+    path = tmp_path / "state.json"
+    write_durably(path, b"old")
+    with pytest.raises(OSError, match=r"No space|Input/output"):
+        write_durably(path, b"a new one", FullDisk(failing))
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_names_its_path(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="missing") as failed:
+        write_durably(tmp_path / "missing" / "state.json", b"x")
+    assert "missing" in str(failed.value.filename)
