@@ -36,8 +36,10 @@ class _Cursor:
     pending_records: int = 0
 
     def available(self, end: int) -> int:
-        beyond = max(0, end - self.cut)
-        return self.pending_records + beyond - (self.settled.range_cardinality(self.cut, end) if beyond else 0)
+        """Read in this order it is too high, never 0 by mistake, if another thread cuts a window meanwhile."""
+        cut = self.cut
+        beyond = end - cut - self.settled.range_cardinality(cut, end) if end > cut else 0
+        return self.pending_records + beyond
 
 
 class Planner:
@@ -47,6 +49,8 @@ class Planner:
     round's planner. A range spans at most `range_records` offsets and about `range_bytes`. Each partition's offsets
     are taken in windows of `backlog_window`; the ranges of a window are drawn in random order, all of them before
     the next window is cut, because producers often send sorted data. Near the log's end a window is what there is.
+
+    One thread draws; others may ask `available` and `fetched`.
     """
 
     def __init__(
@@ -129,10 +133,10 @@ class Planner:
         if start >= stop:
             return
         unsettled = complement(cursor.settled, start, stop)
-        cursor.cut = stop
         cursor.pending = _pieces(unsettled, self._span())
-        cursor.pending_records = len(unsettled)
         self._rng.shuffle(cursor.pending)
+        cursor.pending_records = len(unsettled)
+        cursor.cut = stop
 
     def _span(self) -> int:
         by_size = int(self._range_bytes / self._mean_bytes) if self._mean_bytes > 0 else self._range_records

@@ -26,6 +26,35 @@ class FullDisk(LocalFiles):
         super().move(source, target)
 
 
+class WatchedDisk(LocalFiles):
+    """Remembers what was done, temporaries as `temporary`."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def write(self, path: Path, content: bytes) -> None:
+        self.done.append(f"write {_short(path)}")
+        super().write(path, content)
+
+    def sync(self, path: Path) -> None:
+        self.done.append(f"sync {_short(path)}")
+        super().sync(path)
+
+    def move(self, source: Path, target: Path) -> None:
+        self.done.append(f"move {_short(source)} {_short(target)}")
+        super().move(source, target)
+
+
+def _short(path: Path) -> str:
+    return "temporary" if path.name.startswith(".tmp-") else path.name
+
+
+def test_the_name_is_on_the_disk_after_the_content(tmp_path: Path) -> None:
+    disk = WatchedDisk()
+    write_durably(tmp_path / "state.json", b"one", disk)
+    assert disk.done == ["write temporary", "move temporary state.json", f"sync {tmp_path.name}"]
+
+
 def test_a_file_is_created_and_replaced(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     write_durably(path, b"one")
