@@ -1,0 +1,56 @@
+"""The HTTP application: routes with their collaborators, errors as problem details, every request measured."""
+
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from service import problems
+from service.auth import Guard
+from service.http_metrics import HttpMetrics
+from service.lag import Lag
+from service.metrics import Metrics
+from service.operations import Operations
+from service.routes import checkpoints, control, metrics, operations, page, probes, status
+from service.save_desk import SaveDesk
+from service.shelf import Shelf
+from service.supervisor import Supervisor
+from service.worker_view import WorkerView
+
+MAX_BODY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Collaborators:
+    """What the routes work with."""
+
+    name: str
+    version: str
+    view: WorkerView
+    supervisor: Supervisor
+    shelf: Shelf
+    operations: Operations
+    desk: SaveDesk
+    metrics: Metrics
+    lag: Lag
+    guard: Guard
+
+
+def create_app(parts: Collaborators) -> FastAPI:
+    """Build the application; nothing runs yet."""
+    app = FastAPI(
+        title="penstock",
+        version=parts.version,
+        description="Watch and steer a continuous training. Errors are RFC 9457 problem details.",
+        max_body_size=MAX_BODY_BYTES,
+        redoc_url=None,
+    )
+    app.include_router(probes.router(parts.view))
+    app.include_router(metrics.router(parts.metrics))
+    app.include_router(status.router(parts.name, parts.view, parts.lag))
+    app.include_router(control.router(parts.view, parts.supervisor, parts.guard))
+    app.include_router(checkpoints.router(parts.shelf, parts.desk, parts.guard))
+    app.include_router(operations.router(parts.operations))
+    app.include_router(page.router())
+    problems.install(app)
+    app.add_middleware(HttpMetrics, registry=parts.metrics.registry)
+    return app

@@ -1,0 +1,57 @@
+"""What the command line says to a running service, and how its answers become exit codes."""
+
+import time
+from typing import Any
+
+import httpx
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+_POLL_S = 0.2
+
+
+class OperationFailed(Exception):
+    """The service said no, or the work failed; exit code 1."""
+
+
+class Unreachable(Exception):
+    """Nobody answers there; exit code 3."""
+
+
+class Client:
+    """One service. Raises OperationFailed and Unreachable with a sentence each."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        present = {name: value for name, value in parameters.items() if value is not None}
+        return self._ask("GET", path, params=present)
+
+    def post(self, path: str, body: object = None) -> Any:
+        return self._ask("POST", path, json=body)
+
+    def wait_for(self, operation: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        """The operation once it has ended well."""
+        deadline = time.monotonic() + timeout_s
+        while operation["state"] in ("queued", "running"):
+            if time.monotonic() > deadline:
+                raise OperationFailed(f"operation {operation['id']} is still {operation['state']}")
+            time.sleep(_POLL_S)
+            operation = self.get(f"/v1/operations/{operation['id']}")
+        if operation["state"] != "succeeded":
+            raise OperationFailed(operation.get("problem", {}).get("detail", f"it was {operation['state']}"))
+        return operation
+
+    def _ask(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            response = httpx.request(method, self._url + path, headers=self._headers, timeout=30, **options)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unreachable(f"no service at {self._url}: {error}") from error
+        try:
+            body = response.json()
+        except ValueError as error:
+            raise OperationFailed(f"{self._url}{path} answered {response.status_code}, not JSON") from error
+        if response.is_error:
+            raise OperationFailed(body.get("detail", f"status {response.status_code}"))
+        return body

@@ -1,0 +1,205 @@
+"""The sidecar's composition root: what it consists of, and its life from the lock to the exit code."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, disable_created_metrics
+
+from service.app import Collaborators, create_app
+from service.auth import Guard
+from service.folder import ServiceFolder
+from service.lag import Lag, Watermarks
+from service.lock import DirectoryLock, DirectoryLocked
+from service.metrics import Metrics
+from service.operations import Operations
+from service.progress import show_progress
+from service.save_desk import SaveDesk
+from service.shelf import Shelf
+from service.supervisor import Supervisor, WorkerFailed
+from service.worker_view import WorkerView
+from streaming import logs
+from streaming.checkpoints.store import CheckpointStore
+from streaming.control.messages import Problem
+from streaming.errors import CheckpointError, KafkaUnavailable
+from streaming.settings import Settings, revealed
+
+SAMPLE_S = 0.5
+MAX_RETRY_S = 10.0
+_log = structlog.get_logger()
+
+Ends = Mapping[int, int]
+
+
+class Service:
+    """Everything but the listening socket. until: `now` or an ISO time, for a bounded run.
+
+    watch: starts something that knows where the log ends, on a thread. freeze: resolves `until`, on a thread.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        command: Sequence[str],
+        until: str | None,
+        watch: Callable[[Settings], Watermarks],
+        freeze: Callable[[Settings, str], Ends],
+        lock_wait_s: float,
+    ) -> None:
+        self._settings = settings
+        self._until = until
+        self._watch = watch
+        self._freeze = freeze
+        self._stop = asyncio.Event()
+        store = CheckpointStore(settings.checkpoint_directory)
+        shelf = Shelf(store)
+        self._folder = ServiceFolder(store)
+        self._lock = DirectoryLock(self._folder.path / "lock", lock_wait_s)
+        self._lag = Lag()
+        self.view = WorkerView(settings.service.stall_s)
+        self._supervisor = Supervisor(
+            command, revealed(settings), settings.service, self._folder, self.view, shelf.durable
+        )
+        self._operations = Operations(self._folder.operations)
+        self._desk = SaveDesk(self._operations, self.view, self._supervisor.send, self._folder.ours)
+        metrics = Metrics(CollectorRegistry(), self.view, self._lag)
+        self._supervisor.listen(self._desk)
+        self._supervisor.listen(metrics)
+        self.app = create_app(
+            Collaborators(
+                name=settings.name,
+                version=version("penstock"),
+                view=self.view,
+                supervisor=self._supervisor,
+                shelf=shelf,
+                operations=self._operations,
+                desk=self._desk,
+                metrics=metrics,
+                lag=self._lag,
+                guard=Guard(settings.service),
+            )
+        )
+
+    async def run(self) -> int:
+        """Until stopped, finished or given up: the exit code."""
+        sampling = asyncio.create_task(self._sample_log_ends())
+        sampling.add_done_callback(_log_crash)
+        try:
+            return await self._run()
+        finally:
+            sampling.cancel()
+            await self._folder.flush()
+            self._lock.release()
+
+    def stop(self) -> None:
+        """End within the grace time; called again: at once."""
+        self._stop.set()
+        self._supervisor.stop()
+
+    async def _run(self) -> int:
+        try:
+            await self._unless_stopped(self._take_possession())
+            until = await self._unless_stopped(self._resolve_until()) if self._until else None
+            if not self._stop.is_set():
+                await self._train(None if until is None else dict(until))
+        except WorkerFailed as error:
+            return await self._give_up(error.problem)
+        except DirectoryLocked as error:
+            return await self._give_up(Problem(type="directory-locked", detail=str(error), since=time.time()))
+        except CheckpointError as error:
+            return await self._give_up(Problem(type="checkpoint-storage", detail=str(error), since=time.time()))
+        return 0
+
+    async def _take_possession(self) -> None:
+        """The lock, then what an earlier service left behind."""
+        self.view.doing = f"waiting for the lock on {self._settings.checkpoint_directory}"
+        try:
+            self._folder.create()
+            await self._lock.acquire()
+            self._supervisor.restore_memory()
+            self._operations.load()
+            self._desk.take_up()
+        except CheckpointError as error:
+            self._folder.settle(error)
+            raise
+        self._folder.settle()
+
+    async def _resolve_until(self) -> Ends:
+        """Where the bounded run ends; Kafka may take its time to appear."""
+        assert self._until is not None
+        wait_s = 1.0
+        while True:
+            try:
+                until = await asyncio.to_thread(self._freeze, self._settings, self._until)
+            except KafkaUnavailable as error:
+                self.view.outage = Problem(type="kafka-unavailable", detail=str(error), since=time.time())
+                _log.warning("kafka_unavailable", detail=str(error), retry_s=wait_s)
+                await asyncio.sleep(wait_s)
+                wait_s = min(MAX_RETRY_S, 2 * wait_s)
+            else:
+                self.view.outage = None
+                _log.info("bounded_run", until={str(partition): end for partition, end in until.items()})
+                return until
+
+    async def _train(self, until: dict[int, int] | None) -> None:
+        progress = asyncio.create_task(show_progress(self.view, until)) if until is not None else None
+        try:
+            await self._supervisor.run(until)
+        finally:
+            if progress is not None:
+                progress.cancel()
+
+    async def _give_up(self, problem: Problem) -> int:
+        """State `failed`: end with 1, or stay up, so that someone can look."""
+        _log.error("service_failed", problem=problem.type, detail=problem.detail)
+        self.view.fail(problem)
+        self._desk.give_up(problem.type, problem.detail)
+        if self._settings.service.on_failed == "exit" or self._until is not None:
+            return 1
+        await self._stop.wait()
+        return 0
+
+    async def _sample_log_ends(self) -> None:
+        watermarks = await asyncio.to_thread(self._watch, self._settings)
+        while True:
+            self._lag.observe(watermarks.log_ends(), time.monotonic())
+            self._lag.error = watermarks.error()
+            await asyncio.sleep(SAMPLE_S)
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """The result of `work`; None when the service is stopped first."""
+        working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (working, stopping):
+            if not task.done():
+                task.cancel()
+        return working.result() if working.done() else None
+
+
+def _log_crash(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("log_end_watch_failed", exc_info=error)
+
+
+def build(settings: Settings, command: Sequence[str], until: str | None, lock_wait_s: float) -> Service:
+    """The service as it runs in production, logging included."""
+    logs.configure(settings.service.log_level, "sidecar")
+    disable_created_metrics()  # they double the series and tell nothing that process_start_time_seconds doesn't
+    return Service(settings, command, until, _watch_kafka, _freeze_ends, lock_wait_s)
+
+
+def _watch_kafka(settings: Settings) -> Watermarks:
+    from streaming.kafka.watch import Watch  # kafka-python takes 0.3 s to import: not before /livez
+
+    watch = Watch(settings.kafka, f"penstock.{settings.name}.sidecar")
+    watch.start()
+    return watch
+
+
+def _freeze_ends(settings: Settings, until: str) -> Ends:
+    from streaming.kafka.broker import frozen_ends
+
+    return frozen_ends(settings.kafka, f"penstock.{settings.name}.sidecar", until)

@@ -1,0 +1,106 @@
+"""What the sidecar remembers over its own restarts: small files in `.service/` of the checkpoint directory."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from streaming.checkpoints.durable import write_durably
+from streaming.checkpoints.store import CheckpointStore
+from streaming.errors import CheckpointError
+
+_log = structlog.get_logger()
+
+
+class StateFile:
+    """One JSON value, replaced durably. Reading blocks and happens at start; writing leaves the event loop free."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def read(self) -> Any:
+        """The value; None when there is none yet. Raises CheckpointError when it can't be read."""
+        try:
+            return json.loads(self._path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{self._path}: {error}; move it away to begin without it") from error
+
+    async def write(self, value: Callable[[], Any]) -> None:
+        """Write what `value` returns once earlier writes are through. Raises CheckpointError."""
+        async with self._writing:
+            content = json.dumps(value(), indent=1).encode()
+            try:
+                await asyncio.to_thread(write_durably, self._path, content)
+            except OSError as error:
+                raise CheckpointError(f"{self._path}: {error.strerror}") from error
+
+    def write_soon(self, value: Callable[[], Any]) -> None:
+        """The same without waiting; a failure is logged, and the next write carries the newest value anyway."""
+        task = asyncio.create_task(self._write_or_log(value))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _write_or_log(self, value: Callable[[], Any]) -> None:
+        try:
+            await self.write(value)
+        except CheckpointError as error:
+            _log.error("state_not_written", detail=str(error))
+
+    async def flush(self) -> None:
+        """Wait for every `write_soon`."""
+        await asyncio.gather(*self._tasks)
+
+
+class ServiceFolder:
+    """`.service/` of the store's directory. Nothing is touched before `create()`."""
+
+    def __init__(self, store: CheckpointStore) -> None:
+        self._store = store
+        self.path = store.directory / ".service"
+        self.desired = StateFile(self.path / "desired.json")
+        self.operations = StateFile(self.path / "operations.json")
+        self.restarts = StateFile(self.path / "restarts.json")
+        self._settled = asyncio.Event()
+        self._refusal: CheckpointError | None = None
+
+    async def ours(self) -> None:
+        """Wait until this service holds the lock and has read its memory: only then may it write here.
+
+        Raises the CheckpointError for which it never will.
+        """
+        await self._settled.wait()
+        if self._refusal is not None:
+            raise self._refusal
+
+    def settle(self, refusal: CheckpointError | None = None) -> None:
+        self._refusal = refusal
+        self._settled.set()
+
+    async def flush(self) -> None:
+        """Wait for every write that was promised for soon."""
+        for file in (self.desired, self.operations, self.restarts):
+            await file.flush()
+
+    def create(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"checkpoint.directory: {self.path}: {error.strerror}") from error
+
+    def next_epoch(self) -> int:
+        """A writer epoch greater than any before, durable when this returns. Blocks. Raises CheckpointError."""
+        file = self.path / "epoch"
+        written, _ = self._store.highest()
+        try:
+            epoch = 1 + max(written, int(file.read_text()) if file.exists() else 0)
+            write_durably(file, f"{epoch}\n".encode())
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{file}: {error}") from error
+        return epoch

@@ -1,0 +1,64 @@
+"""How far the log is ahead, in records and in seconds. The log's ends come from outside; the rest is arithmetic."""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from streaming.control.messages import PartitionStatus
+
+SAMPLES = 512
+
+
+class Watermarks(Protocol):
+    """Where the log ends, as a read_committed consumer sees it."""
+
+    def log_ends(self) -> Mapping[int, int]:
+        """Partition -> last stable offset; empty while unknown."""
+
+    def error(self) -> str | None:
+        """Why the newest attempt to find out failed; None when it didn't."""
+
+
+class PartitionLag(NamedTuple):
+    """seconds: since the log first went past the position. All None while the log's end is unknown."""
+
+    log_end: int | None
+    records: int | None
+    seconds: float | None
+
+
+class Lag:
+    """Remembers when each partition's log reached which end. `now`: any steady clock, seconds."""
+
+    def __init__(self) -> None:
+        self._ends: dict[int, deque[tuple[float, int]]] = {}
+        self.error: str | None = None
+
+    def observe(self, ends: Mapping[int, int], now: float) -> None:
+        for partition, end in ends.items():
+            history = self._ends.setdefault(partition, deque())
+            if history and history[-1][1] == end:
+                continue
+            if history and history[-1][1] > end:
+                history.clear()  # the log was cut; what was known of the old one is worthless
+            history.append((now, end))
+            if len(history) > SAMPLES:
+                _thin_out(history)
+
+    def of(self, partition: PartitionStatus, now: float) -> PartitionLag:
+        """The worker may have seen the log grow before the sampling did: an end is never below a position."""
+        history = self._ends.get(partition.partition)
+        if not history:
+            return PartitionLag(None, None, None)
+        position = partition.position
+        log_end = max(history[-1][1], position)
+        passed = next((at for at, end in history if end > position), now)
+        return PartitionLag(log_end, log_end - position, max(0.0, now - passed))
+
+
+def _thin_out(history: deque[tuple[float, int]]) -> None:
+    """Drop every second sample of the older half: a long lag is known less exactly than a short one."""
+    half = len(history) // 2
+    kept = [sample for index, sample in enumerate(history) if index >= half or index % 2 == 0]
+    history.clear()
+    history.extend(kept)

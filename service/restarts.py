@@ -1,0 +1,33 @@
+"""When a dead worker is started again: the back-off and the budget."""
+
+MAX_BACKOFF_S = 60.0
+RESTORING_CAUSES = frozenset({"start", "restore"})
+
+
+class RestartBudget:
+    """Counts deaths since the last checkpoint that holds new work. Pure; `deaths` is what its owner keeps on disk.
+
+    A service that starts with its budget spent tries once: someone, or an orchestrator with a back-off of its
+    own, has started it.
+    """
+
+    def __init__(self, restarts: int, backoff_s: float, deaths: int = 0) -> None:
+        self._restarts = restarts
+        self._backoff_s = backoff_s
+        self.deaths = deaths
+
+    def died(self) -> float | None:
+        """Count a death: seconds to wait before the next start, None when there shall be none."""
+        self.deaths += 1
+        if self.deaths > self._restarts:
+            return None
+        if self.deaths == 1:
+            return 0.0
+        return float(min(MAX_BACKOFF_S, self._backoff_s * 2 ** min(self.deaths - 2, 30)))
+
+    def committed(self, cause: str) -> bool:
+        """A checkpoint is durable; whether that began a new count. One taken only to restore is no progress."""
+        if cause in RESTORING_CAUSES or self.deaths == 0:
+            return False
+        self.deaths = 0
+        return True

@@ -1,0 +1,125 @@
+"""Checkpoints as the API shows them: pages of a list, pages of a ledger, and what the newest one says."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Generic, NamedTuple, TypeVar
+
+import structlog
+
+from service.worker_view import Durable
+from streaming.checkpoints.retention import CheckpointInfo
+from streaming.checkpoints.store import CheckpointStore
+from streaming.control.messages import PartitionStatus
+from streaming.errors import CheckpointDamaged, CheckpointError
+from streaming.ledger.ledger import Kind, Ledger
+
+T = TypeVar("T")
+_log = structlog.get_logger()
+
+
+class Interval(NamedTuple):
+    """Offsets `[start, stop)` of one partition, settled as one kind."""
+
+    partition: int
+    kind: Kind
+    start: int
+    stop: int
+
+
+class Page(NamedTuple, Generic[T]):
+    """Some items; next: the cursor of the rest, None at the end."""
+
+    items: list[T]
+    next: str | None
+
+
+class BadCursor(ValueError):
+    """A cursor that no page has given out."""
+
+
+class Shelf:
+    """Reads the checkpoints' folder. Every call blocks and may run on any thread."""
+
+    def __init__(self, store: CheckpointStore) -> None:
+        self._store = store
+
+    def page(self, limit: int, cursor: str | None) -> Page[CheckpointInfo]:
+        """Newest first, after the checkpoint that the cursor names; that one may be gone by now."""
+        after = [info for info in self._store.list() if cursor is None or info.id < cursor]
+        return Page(after[:limit], after[limit - 1].id if len(after) > limit else None)
+
+    def find(self, identifier: str) -> CheckpointInfo | None:
+        return next((info for info in self._store.list() if info.id == identifier), None)
+
+    def ledger(self, identifier: str) -> Ledger:
+        """Raises CheckpointDamaged."""
+        return self._store.ledger(identifier)
+
+    def durable(self) -> Durable | None:
+        """What the newest readable checkpoint says; None without one."""
+        try:
+            for info in self._store.list():
+                try:
+                    return _durable(info, self._store.ledger(info.id))
+                except CheckpointDamaged as error:
+                    _log.warning("checkpoint_unreadable", checkpoint_id=info.id, detail=str(error))
+        except CheckpointError as error:
+            _log.error("checkpoints_unreadable", detail=str(error))
+        return None
+
+
+def records_page(
+    ledger: Ledger, partition: int | None, kind: Kind | None, limit: int, cursor: str | None
+) -> Page[Interval]:
+    """Intervals in the order partition, kind, start. A ledger in a checkpoint never changes, so pages fit together.
+
+    Raises BadCursor.
+    """
+    after = _position(cursor)
+    found = (each for each in _intervals(ledger, partition, kind) if after is None or _order(each) > after)
+    items = list(islice(found, limit + 1))
+    if len(items) <= limit:
+        return Page(items, None)
+    return Page(items[:limit], ".".join(str(part) for part in _order(items[limit - 1])))
+
+
+def _intervals(ledger: Ledger, partition: int | None, kind: Kind | None) -> Iterator[Interval]:
+    for each in ledger.partitions():
+        if partition in (None, each):
+            for which in Kind if kind is None else (kind,):
+                for start, stop in ledger.kind_intervals(each, which):
+                    yield Interval(each, which, start, stop)
+
+
+_KINDS = list(Kind)
+
+
+def _order(interval: Interval) -> tuple[int, int, int]:
+    return interval.partition, _KINDS.index(interval.kind), interval.start
+
+
+def _position(cursor: str | None) -> tuple[int, int, int] | None:
+    if cursor is None:
+        return None
+    try:
+        partition, kind, start = (int(part) for part in cursor.split("."))
+    except ValueError:
+        raise BadCursor(f"cursor {cursor!r} is not one that a page gave out") from None
+    return partition, kind, start
+
+
+def _durable(info: CheckpointInfo, ledger: Ledger) -> Durable:
+    partitions = [
+        PartitionStatus(
+            topic=ledger.generation.topic,
+            partition=each,
+            origin=ledger.origin(each),
+            position=ledger.position(each),
+            fetched=ledger.position(each),
+            trained=ledger.count(each, Kind.TRAINED),
+            checkpointed=ledger.position(each),
+        )
+        for each in ledger.partitions()
+    ]
+    records = {str(kind): count for kind, count in ledger.counts().items()}
+    return Durable(info.step or 0, info.created_at, info.size_bytes, records, partitions)

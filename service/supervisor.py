@@ -1,0 +1,157 @@
+"""Keeps a worker running: starts it, starts it again with a back-off, and knows when to give up."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from service.folder import ServiceFolder
+from service.restarts import RestartBudget
+from service.worker_life import Ending, WorkerLife, WorkerListener
+from service.worker_view import Desired, Durable, WorkerView
+from streaming.control.messages import (
+    Committed,
+    Configure,
+    Pause,
+    Problem,
+    Resume,
+    SaveFailed,
+    ToSidecar,
+    ToWorker,
+    WorkerState,
+)
+from streaming.errors import PenstockError
+from streaming.settings import ServiceSettings
+
+_log = structlog.get_logger()
+
+
+class WorkerFailed(PenstockError):
+    """The worker can't go on, and starting it again would not help."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+
+
+class Supervisor(WorkerListener):
+    """One worker at a time, reaped before the next. `run()` is its life; the rest may be called at any time.
+
+    command: what starts a worker; `--channel-fd N` is added. configuration: the settings a worker receives.
+    durable: reads the newest checkpoint (blocks; runs on a thread).
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        configuration: Mapping[str, Any],
+        settings: ServiceSettings,
+        folder: ServiceFolder,
+        view: WorkerView,
+        durable: Callable[[], Durable | None],
+    ) -> None:
+        self._command = command
+        self._configuration = configuration
+        self._settings = settings
+        self._folder = folder
+        self._view = view
+        self._durable = durable
+        self._listeners: list[WorkerListener] = [self]
+        self._stop = asyncio.Event()
+        self._life: WorkerLife | None = None
+        self._budget = RestartBudget(settings.restart_budget, settings.restart_backoff_s)
+
+    def listen(self, listener: WorkerListener) -> None:
+        self._listeners.append(listener)
+
+    def restore_memory(self) -> None:
+        """What an earlier service was told and lived through. Raises CheckpointError."""
+        desired, restarts = self._folder.desired.read(), self._folder.restarts.read()
+        self._view.desired = Desired(desired["state"]) if desired else Desired.RUNNING
+        self._budget.deaths = restarts["deaths"] if restarts else 0
+
+    async def run(self, until: dict[int, int] | None = None) -> None:
+        """Until stopped, or a bounded run is finished. Raises WorkerFailed when it gives up."""
+        while not self._stop.is_set():
+            configure = await self._configure(until)
+            if self._stop.is_set():
+                break
+            ending = await self._one_life(configure)
+            if ending.finished or self._stop.is_set():
+                break
+            if ending.failed is not None:
+                raise WorkerFailed(ending.failed)
+            await self._before_restart(ending)
+        self._view.end(WorkerState.STOPPED, "the service was stopped")
+
+    def stop(self) -> None:
+        """Finish within the grace time; called again: at once."""
+        if self._stop.is_set():
+            if self._life is not None:
+                self._life.kill()
+        elif self._life is not None:
+            self._life.shut_down()
+        self._stop.set()
+
+    def send(self, message: ToWorker) -> bool:
+        return self._life is not None and self._life.send(message)
+
+    async def set_desired(self, desired: Desired) -> None:
+        """Pause or resume, now and after every restart; durable when this returns. Raises CheckpointError."""
+        await self._folder.ours()
+        self._view.desired = desired
+        await self._folder.desired.write(lambda: {"state": self._view.desired})
+        self.send(Pause() if desired is Desired.PAUSED else Resume())
+
+    async def _configure(self, until: dict[int, int] | None) -> Configure:
+        self._view.durable = await asyncio.to_thread(self._durable)
+        epoch = await asyncio.to_thread(self._folder.next_epoch)
+        paused = self._view.desired is Desired.PAUSED
+        return Configure(settings=dict(self._configuration), epoch=epoch, until=until, paused=paused)
+
+    async def _one_life(self, configure: Configure) -> Ending:
+        self._life = WorkerLife(self._command, self._view, self._listeners, self._settings.grace_s)
+        try:
+            ending = await self._life.run(configure)
+        finally:
+            self._life = None
+        self._view.end(WorkerState.RESTARTING, f"the worker ended: {ending.detail}")
+        self._view.durable = await asyncio.to_thread(self._durable)
+        for listener in self._listeners:
+            listener.worker_gone(ending)
+        return ending
+
+    async def _before_restart(self, ending: Ending) -> None:
+        wait_s = self._budget.died()
+        await self._folder.restarts.write(self._deaths)
+        if wait_s is None:
+            deaths, detail = self._budget.deaths, ending.detail
+            raise WorkerFailed(
+                Problem(
+                    type="restart-budget-exhausted",
+                    detail=f"the worker died {deaths} times without a new checkpoint, last with: {detail}",
+                    since=time.time(),
+                )
+            )
+        self._view.restarts += 1
+        self._view.expect_report(time.monotonic() + wait_s)
+        _log.warning("worker_restarting", reason=ending.reason, detail=ending.detail, wait_s=wait_s)
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._stop.wait()
+        except TimeoutError:
+            return
+
+    def _deaths(self) -> dict[str, int]:
+        return {"deaths": self._budget.deaths}
+
+    def worker_said(self, message: ToSidecar) -> None:
+        match message:
+            case Committed():
+                _log.info("checkpoint_committed", **message.model_dump(exclude={"kind", "positions", "request_ids"}))
+                if self._budget.committed(message.cause):
+                    self._folder.restarts.write_soon(self._deaths)
+            case SaveFailed(detail=detail):
+                _log.error("checkpoint_failed", detail=detail)

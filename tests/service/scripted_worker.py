@@ -1,0 +1,150 @@
+"""A real worker process without TensorFlow: speaks the channel's protocol and behaves, or dies, as it is told.
+
+    python scripted_worker.py LIVES [--log FILE] --channel-fd N
+
+LIVES: one behaviour a life, comma separated, the last one repeated; a life is counted by the writer epoch.
+  well      restores, trains a step every 20 ms, answers Save, Pause, Resume and Shutdown
+  dies      trains, then exits with code 3          crashes   kills itself with SIGSEGV after its first step
+  commits   as dies, after a periodic checkpoint    silent    says nothing once it has trained
+  fails     says Failed                             finishes  says Finished (a bounded run)
+  mumbles   sends a line that is no message         starting  never gets beyond its start
+  stubborn  trains, ignores Shutdown                saveless  as well, dies when it is asked to save
+  degraded  as well, with Kafka away
+FILE gets a line for each message received: its kind, or for a Save its label.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+
+TICK_S = 0.02
+
+
+class Worker:
+    def __init__(self, behaviours: list[str], log: str | None, descriptor: int) -> None:
+        self.channel = socket.socket(fileno=descriptor)
+        self.lines = self.channel.makefile("rb")
+        self.behaviours = behaviours
+        self.log = log
+        self.step = 0
+        self.sequence = 0
+        self.state = "training"
+
+    def run(self) -> None:
+        configure = self.receive()
+        self.epoch = configure["epoch"]
+        self.behaviour = self.behaviours[min(self.epoch, len(self.behaviours)) - 1]
+        self.state = "paused" if configure["paused"] else "training"
+        self.send(kind="allowance", state="restoring", seconds=0.1, doing="restoring")
+        if self.behaviour == "starting":
+            signal.pause()
+        while True:
+            self.step += self.state == "training"
+            self.report()
+            self.misbehave()
+            if select.select([self.channel], [], [], TICK_S)[0]:
+                self.obey(self.receive())
+
+    def misbehave(self) -> None:
+        match self.behaviour:
+            case "dies":
+                sys.exit(3)
+            case "commits":
+                self.commit("periodic", [])
+                sys.exit(3)
+            case "crashes":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "silent":
+                signal.pause()
+            case "fails":
+                self.send(kind="failed", problem={"type": "all-records-bad", "detail": "no record fits", "since": 1.0})
+                sys.exit(1)
+            case "finishes" if self.step == 3:
+                self.send(kind="finished", checkpoint_id=self.commit("final", []))
+            case "mumbles":
+                self.channel.sendall(b'{"kind": "gibberish"}\n')
+                signal.pause()
+
+    def obey(self, message: dict) -> None:
+        match message["kind"]:
+            case "pause":
+                self.state = "paused"
+            case "resume":
+                self.state = "training"
+            case "save" if self.behaviour == "saveless":
+                sys.exit(3)
+            case "save" if message["label"] == "impossible":
+                self.send(kind="save_failed", detail="disk full", request_ids=[message["request_id"]])
+            case "save":
+                self.commit("request", [message["request_id"]])
+            case "shutdown" if self.behaviour != "stubborn":
+                self.commit("final", [])
+                os._exit(0)
+
+    def receive(self) -> dict:
+        line = self.lines.readline()
+        if not line:
+            os._exit(0)
+        message = json.loads(line)
+        if self.log:
+            with open(self.log, "a") as file:
+                file.write(f"{message.get('label') or message['kind']}\n")
+        return message
+
+    def report(self) -> None:
+        away = {"type": "kafka-unavailable", "detail": "broker away", "since": 1.0}
+        records = dict.fromkeys(("held_out", "dead_lettered", "skipped", "absent", "lost", "excluded"), 0)
+        position = 32 * self.step
+        self.send(
+            kind="status",
+            state=self.state,
+            step=self.step,
+            loss=1 / (1 + self.step),
+            learning_rate=0.003,
+            device="CPU",
+            reader="scripted",
+            degraded=away if self.behaviour == "degraded" else None,
+            problems=[],
+            records={"trained": position, **records},
+            partitions=[
+                dict(topic="pets", partition=0, origin=0, position=position, fetched=position, trained=position,
+                     checkpointed=0)
+            ],
+            scores=[{"set": "prequential", "name": "mean_iou", "class_": "", "value": 0.5}],
+            newest_event_time_s=1.7e9,
+            counters=[
+                {"name": "steps_total", "labels": {}, "value": self.step},
+                {"name": "records_fetched_total", "labels": {}, "value": position},
+                {"name": "records_dead_lettered_total", "labels": {"reason": "decode"}, "value": 2},
+            ],
+            observations={"step_duration_seconds": [0.02]},
+        )  # fmt: skip
+
+    def commit(self, cause: str, request_ids: list[str]) -> str:
+        self.sequence += 1
+        identifier = f"e{self.epoch:06d}-s{self.sequence:09d}"
+        self.send(
+            kind="committed", checkpoint_id=identifier, cause=cause, step=self.step, size_bytes=1000, duration_s=0.1,
+            stall_s=0.01, positions={0: 32 * self.step}, request_ids=request_ids,
+        )  # fmt: skip
+        return identifier
+
+    def send(self, **message: object) -> None:
+        self.channel.sendall(json.dumps(message).encode() + b"\n")
+
+
+def main() -> None:
+    lives, *rest = sys.argv[1:]
+    options = dict(zip(rest[::2], rest[1::2], strict=True))
+    started = time.monotonic()
+    try:
+        Worker(lives.split(","), options.get("--log"), int(options["--channel-fd"])).run()
+    except (BrokenPipeError, ConnectionResetError):
+        sys.exit(f"the sidecar went away after {time.monotonic() - started:.1f} s")
+
+
+main()
