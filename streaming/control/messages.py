@@ -25,7 +25,8 @@ class WorkerState(StrEnum):
 
 
 class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Without "constants" a loss of NaN goes out as null, and the other end refuses the frame.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
 class Configure(_Message):
@@ -168,7 +169,7 @@ _TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(ToWorker)
 _TO_SIDECAR: TypeAdapter[ToSidecar] = TypeAdapter(ToSidecar)
 
 
-def encode(message: _Message) -> bytes:
+def encode(message: BaseModel) -> bytes:
     """One line of JSON, newline included."""
     return message.model_dump_json().encode() + b"\n"
 
