@@ -31,6 +31,11 @@ class ForeignBroker:
         self.bootstrap_servers = bootstrap_servers
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # kafka-python leaves the socket of a refused connection to the garbage collector: one that was never connected.
+    config.addinivalue_line("filterwarnings", r"ignore:unclosed <socket.*laddr=\('0\.0\.0\.0', \d+\)>:ResourceWarning")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "kafka" in getattr(item, "fixturenames", ()) and item.get_closest_marker("kafka") is None:

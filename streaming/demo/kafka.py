@@ -161,7 +161,8 @@ class EmbeddedKafka:
             **self._config,
         }
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # 22 characters of base64; one that begins with "-" would be taken for an option.
+        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
         tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties), "--standalone"]
         formatting = start_child([*command, *tool], log=self.log, death_signal=signal.SIGKILL)
         if formatting.wait(START_S) != 0:

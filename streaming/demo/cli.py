@@ -1,0 +1,144 @@
+"""The commands `produce` and `demo`. Nothing here imports TensorFlow."""
+
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from streaming.demo.produce import Pace, Producer, ensure_topic
+from streaming.demo.sources import Record, folder, oxford_pet
+from streaming.demo.synthetic import synthetic
+from streaming.errors import PenstockError, SettingsError
+from streaming.settings import KafkaSettings, load_settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+produce = typer.Typer(no_args_is_help=True, help="Send pictures to a topic.")
+app.add_typer(produce, name="produce")
+
+Servers = Annotated[str | None, typer.Option("--bootstrap-servers", help="host:port, comma separated.")]
+Topic = Annotated[str | None, typer.Option("--topic", help="Topic to send to; kafka.topic unless given.")]
+Rate = Annotated[float | None, typer.Option("--rate", help="Records a second; as fast as it goes unless given.")]
+Count = Annotated[int | None, typer.Option("--count", min=1, help="Stop after so many records.")]
+Loop = Annotated[bool, typer.Option("--loop", help="Begin again at the end, until --count or Ctrl-C.")]
+Create = Annotated[bool, typer.Option("--create-topic", help="Create the topic if it is missing.")]
+Partitions = Annotated[int, typer.Option("--partitions", min=1, help="Partitions of a topic that is created.")]
+Compression = Annotated[str, typer.Option("--compression", help="none, gzip, snappy, lz4 or zstd.")]
+Shuffle = Annotated[int | None, typer.Option("--seed", help="Shuffle with this seed; in order unless given.")]
+Directory = Annotated[Path, typer.Argument(help="The unpacked archive: images/ and annotations/.")]
+
+
+@produce.command("synthetic")
+def produce_synthetic(
+    seed: Annotated[int, typer.Option("--seed", help="Another seed draws other pets.")] = 0,
+    first: Annotated[int, typer.Option("--first", min=0, help="Index of the first pet.")] = 0,
+    broken_every: Annotated[int, typer.Option("--broken-every", min=0, help="Each n-th record is a bad one.")] = 0,
+    bootstrap_servers: Servers = None,
+    topic: Topic = None,
+    rate: Rate = None,
+    count: Count = None,
+    create_topic: Create = False,
+    partitions: Partitions = 4,
+    compression: Compression = "none",
+) -> None:
+    """Drawn pets with trimaps, endless unless --count is given."""
+    records = synthetic(seed, first, count, broken_every)
+    with _reported():
+        _send(records, count, rate, _kafka(bootstrap_servers, topic), partitions if create_topic else None, compression)
+
+
+@produce.command("oxford-pet")
+def produce_oxford_pet(
+    directory: Directory,
+    split: Annotated[str, typer.Option("--split", help="trainval or test.")] = "trainval",
+    seed: Shuffle = None,
+    bootstrap_servers: Servers = None,
+    topic: Topic = None,
+    rate: Rate = None,
+    count: Count = None,
+    loop: Loop = False,
+    create_topic: Create = False,
+    partitions: Partitions = 4,
+    compression: Compression = "none",
+) -> None:
+    """The Oxford-IIIT Pet data set as it was unpacked."""
+    with _reported():
+        records = _passes(lambda at: oxford_pet(directory, split, seed=None if seed is None else seed + at), loop)
+        _send(records, count, rate, _kafka(bootstrap_servers, topic), partitions if create_topic else None, compression)
+
+
+@produce.command("folder")
+def produce_folder(
+    images: Annotated[Path, typer.Argument(help="Folder of pictures: jpg, jpeg, png.")],
+    masks: Annotated[Path, typer.Argument(help="Folder of masks of the same names: png, one channel of class ids.")],
+    seed: Shuffle = None,
+    bootstrap_servers: Servers = None,
+    topic: Topic = None,
+    rate: Rate = None,
+    count: Count = None,
+    loop: Loop = False,
+    create_topic: Create = False,
+    partitions: Partitions = 4,
+    compression: Compression = "none",
+) -> None:
+    """Pictures and masks of your own."""
+    with _reported():
+        records = _passes(lambda at: folder(images, masks, seed=None if seed is None else seed + at), loop)
+        _send(records, count, rate, _kafka(bootstrap_servers, topic), partitions if create_topic else None, compression)
+
+
+def _kafka(bootstrap_servers: str | None, topic: str | None) -> KafkaSettings:
+    given = {"bootstrap_servers": bootstrap_servers, "topic": topic}
+    flags = {name: value for name, value in given.items() if value is not None}
+    return load_settings(flags={"kafka": flags} if flags else None).kafka
+
+
+def _passes(source: Callable[[int], Iterator[Record]], loop: bool) -> Iterator[Record]:
+    """One pass over the source, or one after another. The first is opened at once, so that mistakes show."""
+    first = source(0)
+    return itertools.chain(first, *([itertools.chain.from_iterable(map(source, itertools.count(1)))] if loop else []))
+
+
+def _send(
+    records: Iterator[Record],
+    count: int | None,
+    rate: float | None,
+    kafka: KafkaSettings,
+    create_partitions: int | None,
+    compression: str,
+) -> None:
+    cv2.setNumThreads(1)  # drawing is one core's work; the others are the trainer's
+    console = Console(stderr=True)
+    if ensure_topic(kafka, create_partitions):
+        console.print(f"created topic {kafka.topic} with {create_partitions} partitions")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    with (
+        Producer(kafka, compression=compression) as producer,
+        Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress,
+    ):
+        bar = progress.add_task(f"-> {kafka.topic}", total=count, rate="")
+        try:
+            for acknowledged in producer.send(Pace(rate)(itertools.islice(records, count))):
+                speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
+                progress.update(bar, completed=acknowledged, rate=f"{speed:.0f}/s" if speed else "")
+        except KeyboardInterrupt:
+            console.print("interrupted")
+    console.print(f"{producer.records_total} records, {producer.bytes_total / 1e6:.1f} MB, acknowledged")
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Failures as one sentence on stderr: exit code 2 for a wrong setting, else 1."""
+    try:
+        yield
+    except PenstockError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, SettingsError) else 1) from error
+    except BrokenPipeError:
+        sys.exit(1)
