@@ -8,11 +8,12 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from streaming.arrays import Array
 from streaming.records.batches import Batch, Intake, Rejected
 from streaming.round import Round
 
@@ -86,14 +87,14 @@ class _Current:
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
 
-    def delivered(self, range_id: int, offsets: np.ndarray, size_bytes: int) -> tuple[np.ndarray, np.ndarray]:
+    def delivered(self, range_id: int, offsets: Array, size_bytes: int) -> tuple[Array, Array]:
         current = self._feed.current()
         if current is None:
             nothing = np.zeros(len(offsets), bool)
             return nothing, nothing
         return current.delivered(range_id, offsets, size_bytes)
 
-    def held_out(self, range_id: int, offsets: np.ndarray, values: np.ndarray, keys: np.ndarray) -> None:
+    def held_out(self, range_id: int, offsets: Array, values: Array, keys: Array) -> None:
         current = self._feed.current()
         if current is not None:
             current.held_out(range_id, offsets, values, keys)
@@ -128,9 +129,9 @@ class _Pump:
                 return
 
 
-def _to_batch(raw: Batch) -> Batch:
+def _to_batch(raw: Any) -> Batch:
     """Images and targets stay tensors, on their way to the device; the book-keeping becomes numpy."""
-    return Batch(raw.images, raw.targets, *(t.numpy() for t in raw[2:6]), Rejected(*(t.numpy() for t in raw.rejected)))
+    return Batch._make([*raw[:2], *(t.numpy() for t in raw[2:6]), Rejected._make(t.numpy() for t in raw[6])])
 
 
 def _first_line(error: tf.errors.OpError) -> str:

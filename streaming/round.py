@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streaming.arrays import Array
 from streaming.kafka.watch import Tail
 from streaming.ledger.planner import Planner, Range
 from streaming.records.augment import stateless_hash
@@ -26,16 +27,16 @@ class Absent(NamedTuple):
     """Offsets (int64[N]) that a later record of the same range proves never to have existed."""
 
     partition: int
-    offsets: np.ndarray
+    offsets: Array
 
 
 class Held(NamedTuple):
     """Records held out for evaluation, still encoded. offsets: int64[N]; values, keys: bytes objects [N]."""
 
     partition: int
-    offsets: np.ndarray
-    values: np.ndarray
-    keys: np.ndarray
+    offsets: Array
+    values: Array
+    keys: Array
 
 
 Finding = Absent | Held | Tail
@@ -47,7 +48,7 @@ class HoldOut(NamedTuple):
     fraction: float
     seed: int
 
-    def chosen(self, partition: int, offsets: np.ndarray) -> np.ndarray:
+    def chosen(self, partition: int, offsets: Array) -> Array:
         """offsets: int64[N]. Returns bool[N]."""
         blocks = offsets // HOLD_OUT_BLOCK
         drawn = stateless_hash(self.seed, np.full_like(blocks, partition), blocks)
@@ -90,7 +91,7 @@ class Round:
         self._clock = clock
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._open: dict[int, Range] = {}
+        self._open: dict[int, tuple[float, Range]] = {}  # since when, which
         self._holding: dict[int, Range] = {}  # delivered, its hold-out records not yet seen
         self._flights: dict[int, Flight] = {}
         self._waiting_since: float | None = None
@@ -104,15 +105,20 @@ class Round:
         self._stopping = True
         self._wake.set()
 
-    def wake(self) -> None:
-        """Watermarks or settings changed; look again."""
-        self._wake.set()
+    @property
+    def next_range_id(self) -> int:
+        return self._planner.next_id
 
     @property
-    def settled_all(self) -> bool:
-        """Nothing is being read and nothing waits for its batch."""
+    def level(self) -> bool:
+        """No more than a range is left to read, so new records should be seen at once."""
+        return self._planner.available(self._ends()) < self._range_records
+
+    def open_for_s(self) -> float:
+        """How long the oldest range has been read for; 0 when none is open."""
         with self._lock:
-            return not self._open and not self._holding and not self._flights
+            oldest = min((since for since, _ in self._open.values()), default=None)
+        return 0.0 if oldest is None else self._clock() - oldest
 
     def findings(self) -> Iterator[Finding]:
         """What was found since the last call."""
@@ -136,7 +142,7 @@ class Round:
                 self._wake.clear()
                 continue
             with self._lock:
-                self._open[found.id] = found
+                self._open[found.id] = self._clock(), found
             yield found.id, found.partition, found.start, found.stop
 
     def _over(self) -> bool:
@@ -166,13 +172,14 @@ class Round:
         self._waiting_since = None
         return self._planner.next_range(ends)
 
-    def delivered(self, range_id: int, offsets: np.ndarray, size_bytes: int) -> tuple[np.ndarray, np.ndarray]:
+    def delivered(self, range_id: int, offsets: Array, size_bytes: int) -> tuple[Array, Array]:
         """See `Intake`. Ranges of an abandoned round are unknown here: all of theirs is dropped."""
         with self._lock:
-            found = self._open.get(range_id)
-        if found is None:
+            opened = self._open.get(range_id)
+        if opened is None:
             nothing = np.zeros(len(offsets), bool)
             return nothing, nothing
+        found = opened[1]
         wanted = np.fromiter(found.wanted, np.int64, len(found.wanted))
         keep = np.isin(offsets, wanted)
         held = keep & self._hold_out.chosen(found.partition, offsets)
@@ -182,7 +189,8 @@ class Round:
         with self._lock:
             if trained:
                 self._flights[range_id] = Flight(self._clock(), trained)
-            self._holding[range_id] = self._open.pop(range_id)
+            del self._open[range_id]
+            self._holding[range_id] = found
             records = int((offsets >= 0).sum())
             self._fetched_records += records
             self._fetched_bytes += size_bytes
@@ -191,14 +199,14 @@ class Round:
             self._planner.note_size(size_bytes / records)
         return train, held
 
-    def held_out(self, range_id: int, offsets: np.ndarray, values: np.ndarray, keys: np.ndarray) -> None:
+    def held_out(self, range_id: int, offsets: Array, values: Array, keys: Array) -> None:
         """See `Intake`."""
         with self._lock:
             found = self._holding.pop(range_id, None)
         if found is not None and len(offsets):
             self._findings.put(Held(found.partition, offsets, values, keys))
 
-    def settled(self, range_ids: np.ndarray) -> None:
+    def settled(self, range_ids: Array) -> None:
         """int64[N]: a record each that has left the pipeline, trained or rejected."""
         ids, counts = np.unique(range_ids, return_counts=True)
         with self._lock:
@@ -209,7 +217,7 @@ class Round:
                 else:
                     self._flights[range_id] = flight._replace(records=flight.records - count)
 
-    def _report_holes(self, found: Range, wanted: np.ndarray, offsets: np.ndarray) -> None:
+    def _report_holes(self, found: Range, wanted: Array, offsets: Array) -> None:
         """What was wanted and not delivered: proven absent by any later record, otherwise a tail to be proven."""
         missing = np.setdiff1d(wanted, offsets, assume_unique=True)
         if not len(missing):

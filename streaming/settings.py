@@ -4,6 +4,8 @@ Read once in each composition root: the sidecar reads file, environment and flag
 the finished tree over its channel, so no secret stands in an environment or a process list.
 """
 
+import hashlib
+import json
 import os
 import re
 import tomllib
@@ -218,7 +220,7 @@ def load_settings(file: Path | None = None, flags: Mapping[str, Any] | None = No
     """
     file = file or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
 
-    class Sourced(Settings, BaseSettings):  # type: ignore[misc]  # two frozen pydantic configurations, merged below
+    class Sourced(Settings, BaseSettings):
         model_config = SettingsConfigDict(
             env_prefix=ENV_PREFIX,
             env_nested_delimiter="__",
@@ -229,7 +231,12 @@ def load_settings(file: Path | None = None, flags: Mapping[str, Any] | None = No
 
         @classmethod
         def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             toml = () if file is None else (_Toml(settings_cls, file),)
             return (init_settings, _Environment(settings_cls), *toml)
@@ -261,6 +268,11 @@ def revealed(settings: Settings) -> dict[str, Any]:
 
     tree: dict[str, Any] = reveal(settings)
     return tree
+
+
+def settings_digest(settings: Settings) -> str:
+    """sha256 over the whole tree; a changed secret changes it, and can't be read from it."""
+    return hashlib.sha256(json.dumps(revealed(settings), sort_keys=True).encode()).hexdigest()
 
 
 class _Toml(TomlConfigSettingsSource):

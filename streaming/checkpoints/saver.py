@@ -1,6 +1,5 @@
 """When to take a checkpoint, and the thread that writes it: training stops only while variables are copied."""
 
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -9,23 +8,25 @@ from typing import NamedTuple
 import numpy as np
 import safetensors.numpy
 
+from streaming.arrays import Array
 from streaming.checkpoints.manifest import Cause, EvaluationFile, Manifest, ManifestFields
 from streaming.checkpoints.store import LEDGER_FILE, MODEL_FILE, CheckpointStore
 from streaming.control.messages import Save
 from streaming.errors import CheckpointError
 from streaming.ledger.ledger import Ledger
 from streaming.settings import CheckpointSettings
+from streaming.training.evaluation import EvaluationSet
 
 REST = 10  # a periodic save rests at least this many times as long as the last one took
 
 
 class Snapshot(NamedTuple):
-    """All of one instant, in host memory and never changed again. evaluation: (set, records, content or None)."""
+    """All of one instant, in host memory and never changed again. evaluation: the set, unless it is empty."""
 
     fields: ManifestFields
-    variables: dict[str, np.ndarray]
+    variables: dict[str, Array]
     ledger: Ledger
-    evaluation: tuple[int, int, Callable[[], bytes]] | None
+    evaluation: EvaluationSet | None
     stall_s: float
 
 
@@ -53,19 +54,20 @@ class Saver:
         self._result: Saved | None = None
         self._rested_at = clock() + settings.interval_s
         self._known_evaluation: EvaluationFile | None = None
+        self._known_records = (0, 0)
 
     @property
     def busy(self) -> bool:
         return self._thread is not None
 
     @property
-    def evaluation(self) -> EvaluationFile | None:
-        """The evaluation set that the newest checkpoint names."""
-        return self._known_evaluation
+    def requested(self) -> bool:
+        """Requests wait for the next save."""
+        return bool(self._requests)
 
-    @evaluation.setter
-    def evaluation(self, known: EvaluationFile | None) -> None:
-        self._known_evaluation = known
+    def restored(self, evaluation: EvaluationFile, records: int) -> None:
+        """The evaluation set of the restored checkpoint is on disk already, with so many records."""
+        self._known_evaluation, self._known_records = evaluation, (evaluation.set, records)
 
     def request(self, save: Save) -> None:
         """Ask for a checkpoint; while one is written, a request without a label or pin joins it."""
@@ -126,21 +128,14 @@ class Saver:
         evaluation = self._evaluation_file(snapshot)
         fields = snapshot.fields.model_copy(update={"evaluation": evaluation})
         weights = safetensors.numpy.save(snapshot.variables)
-        manifest = self._store.write(fields, {MODEL_FILE: weights, LEDGER_FILE: snapshot.ledger.dump()})
-        self._known_evaluation = evaluation
-        return manifest
+        return self._store.write(fields, {MODEL_FILE: weights, LEDGER_FILE: snapshot.ledger.dump()})
 
     def _evaluation_file(self, snapshot: Snapshot) -> EvaluationFile | None:
         if snapshot.evaluation is None:
             return None
-        number, records, content = snapshot.evaluation
-        known = self._known_evaluation
-        if known is not None and known.set == number and f"-{records:06d}-" in known.file:
-            return known
-        name, sha256 = self._store.write_evaluation(number, records, content())
-        return EvaluationFile(set=number, file=name, sha256=sha256)
-
-
-def finite(value: float | None) -> float | None:
-    """JSON knows no NaN."""
-    return value if value is not None and math.isfinite(value) else None
+        number, records = snapshot.evaluation.number, len(snapshot.evaluation)
+        if self._known_evaluation is None or self._known_records != (number, records):
+            name, sha256 = self._store.write_evaluation(number, records, snapshot.evaluation.dump())
+            self._known_evaluation = EvaluationFile(set=number, file=name, sha256=sha256)
+            self._known_records = number, records
+        return self._known_evaluation

@@ -1,6 +1,7 @@
 """Child processes that never outlive the one that started them."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,8 @@ import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, int(sys.argv[1]))
 if os.getppid() != int(sys.argv[2]):
     sys.exit("parent is gone")
-os.execvp(sys.argv[3], sys.argv[3:])
+os.nice(int(sys.argv[3]))
+os.execvp(sys.argv[4], sys.argv[4:])
 """
 
 
@@ -21,26 +23,37 @@ def start_child(
     command: Sequence[str | Path],
     *,
     log: Path,
-    death_signal: int,
+    death_signal: int = signal.SIGKILL,
+    output: Path | None = None,
     environment: Mapping[str, str] | None = None,
     niceness: int = 0,
 ) -> subprocess.Popen[bytes]:
-    """Start `command` in a session of its own, its output appended to `log`.
+    """Start `command` in a session of its own, its stderr appended to `log`, its stdout to `output` (None: `log`).
 
     It gets `death_signal` when the calling *thread* ends, so call this from the main thread.
-    environment: added to this process's own. niceness: 0 to 19.
+    environment: all of it; None: this process's own. niceness: 0 to 19.
     """
-    launch = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(int(death_signal)), str(os.getpid())]
-    nice = ["nice", "-n", str(niceness)] if niceness else []
-    with log.open("ab") as output:
+    launch = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(int(death_signal)), str(os.getpid()), str(niceness)]
+    with log.open("ab") as errors, (output or log).open("ab") as results:
         return subprocess.Popen(
-            [*launch, *nice, *map(str, command)],
+            [*launch, *map(str, command)],
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
+            stdout=results,
+            stderr=errors,
+            env=environment,
             start_new_session=True,
         )
+
+
+def stop_child(child: subprocess.Popen[bytes], timeout_s: float) -> int:
+    """SIGTERM, and SIGKILL for the whole process group when that takes longer; the exit code."""
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+    return child.wait()
 
 
 def log_tail(log: Path, lines: int = 5) -> str:

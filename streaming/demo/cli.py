@@ -93,6 +93,27 @@ def produce_folder(
         _send(records, count, rate, _kafka(bootstrap_servers, topic), partitions if create_topic else None, compression)
 
 
+@app.command()
+def demo(
+    forever: Annotated[bool, typer.Option("--forever", help="Keep sending pets until Ctrl-C.")] = False,
+    bootstrap_servers: Annotated[
+        str | None, typer.Option("--bootstrap-servers", help="Use this Kafka instead of an embedded one.")
+    ] = None,
+    records: Annotated[int, typer.Option("--records", min=200, help="Pets to draw and train on.")] = 3500,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed draws other pets.")] = 1,
+    directory: Annotated[
+        Path | None, typer.Option("--directory", help="Empty folder for checkpoints and logs; ./demo-run/<time>.")
+    ] = None,
+    port: Annotated[int | None, typer.Option("--port", help="The service's port; 8080, or a free one.")] = None,
+) -> None:
+    """A real Kafka, drawn pets, a trained model, and a report: three minutes on two cores."""
+    from streaming.demo.run import Wishes, run_demo
+
+    wishes = Wishes(forever, bootstrap_servers, records, seed, directory, port)
+    with _reported():
+        raise typer.Exit(run_demo(wishes, Console()))
+
+
 def _kafka(bootstrap_servers: str | None, topic: str | None) -> KafkaSettings:
     given = {"bootstrap_servers": bootstrap_servers, "topic": topic}
     flags = {name: value for name, value in given.items() if value is not None}
@@ -138,7 +159,7 @@ def _reported() -> Iterator[None]:
     try:
         yield
     except PenstockError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"penstock: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, SettingsError) else 1) from error
     except BrokenPipeError:
         sys.exit(1)

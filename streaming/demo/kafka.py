@@ -1,7 +1,6 @@
 """A real Apache Kafka for demo and tests: one KRaft node on loopback, without a system Java or Docker."""
 
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from kafka.errors import KafkaError
 
 from streaming.demo.child import log_tail, start_child
 from streaming.demo.jars import Progress, kafka_jars, silent
+from streaming.demo.ports import free_port
 from streaming.errors import KafkaUnavailable, PenstockError
 
 START_S = 60.0
@@ -78,9 +78,7 @@ class EmbeddedKafka:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._format(command)
         self._progress("starting Apache Kafka", None)
-        self._process = start_child(
-            [*command, "kafka.Kafka", str(self._properties)], log=self.log, death_signal=signal.SIGKILL
-        )
+        self._process = start_child([*command, "kafka.Kafka", str(self._properties)], log=self.log)
         try:
             self._wait_until_it_answers(time.monotonic() + START_S)
         except BaseException:
@@ -137,7 +135,7 @@ class EmbeddedKafka:
 
     def _format(self, command: list[str]) -> None:
         self._progress("formatting Apache Kafka's storage", None)
-        port, controller_port = _free_port(), _free_port()
+        port, controller_port = free_port(), free_port()
         settings = {
             "process.roles": "broker,controller",
             "node.id": "1",
@@ -164,7 +162,7 @@ class EmbeddedKafka:
         # 22 characters of base64; one that begins with "-" would be taken for an option.
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
         tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties), "--standalone"]
-        formatting = start_child([*command, *tool], log=self.log, death_signal=signal.SIGKILL)
+        formatting = start_child([*command, *tool], log=self.log)
         if formatting.wait(START_S) != 0:
             raise KafkaUnavailable(f"Kafka's storage can't be formatted, see {self.log}:\n{log_tail(self.log)}")
         self._port = port
@@ -205,16 +203,3 @@ def _answers(port: int) -> bool:
         return False
     finally:
         admin.close()
-
-
-def _free_port() -> int:
-    """A port below the range that outgoing connections are given, so that it is still free at a restart."""
-    for _ in range(100):
-        with socket.socket() as probe:
-            port = random.SystemRandom().randrange(20_000, 32_000)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise PenstockError("no free port on loopback between 20000 and 32000")

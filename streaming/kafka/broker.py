@@ -2,15 +2,16 @@
 
 import logging
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, NoError
 from kafka.protocol.consumer.offsets import IsolationLevel
+from kafka.structs import OffsetAndMetadata
 
 from streaming.errors import KafkaUnavailable
 from streaming.ledger.ledger import Generation
@@ -100,6 +101,24 @@ class Broker:
         found = self._offsets(partitions, int(moment.timestamp() * 1000))
         ends = self.log_ends(partitions)
         return {partition: ends[partition] if at < 0 else at for partition, at in found.items()}
+
+    def mirror(self, group_id: str, positions: Mapping[int, int], text: str) -> None:
+        """Write positions into the consumer group, where Kafka's own tools show them; text: up to 4,096 bytes."""
+        entries = {
+            TopicPartition(self._kafka.topic, partition): OffsetAndMetadata(offset, text, -1)
+            for partition, offset in positions.items()
+        }
+        with translated(f"consumer group {group_id}"):
+            answers = self._admin.alter_group_offsets(group_id, entries)
+        refused = {error.__name__ for error in answers.values() if error is not NoError}
+        if refused:
+            raise KafkaUnavailable(f"consumer group {group_id} refuses positions: {', '.join(sorted(refused))}")
+
+    def mirrored(self, group_id: str) -> dict[int, str]:
+        """The texts beside the group's positions of this topic; empty when the group is unknown."""
+        with translated(f"consumer group {group_id}"):
+            offsets = self._admin.list_group_offsets({group_id: None}).get(group_id, {})
+        return {tp.partition: entry.metadata for tp, entry in offsets.items() if tp.topic == self._kafka.topic}
 
     def _offsets(self, partitions: Collection[int], spec: object) -> dict[int, int]:
         asked = {TopicPartition(self._kafka.topic, partition): spec for partition in partitions}

@@ -7,14 +7,18 @@ consumer has itself passed them, for a lagging new leader looks just the same.
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
+import structlog
 from kafka import KafkaConsumer, TopicPartition
 
 from streaming.errors import KafkaUnavailable
 from streaming.kafka.broker import Broker, TopicFacts, client_config, start_offsets, translated
 from streaming.settings import KafkaSettings
+
+_log = structlog.get_logger()
 
 LEVEL_INTERVAL_S = 0.05
 FACTS_INTERVAL_S = 2.0
@@ -22,17 +26,19 @@ TAIL_DEADLINE_S = 5.0
 
 
 class View(NamedTuple):
-    """The newest answers. log_starts, log_ends, origins: partition -> offset; error: why there is no newer view."""
+    """The newest answers. log_starts, log_ends, origins: partition -> offset; group_texts: what the consumer
+    group has beside its positions, looked up once; error: why there is no newer view."""
 
     facts: TopicFacts | None = None
     log_starts: Mapping[int, int] = {}
     log_ends: Mapping[int, int] = {}
     origins: Mapping[int, int] = {}
+    group_texts: Mapping[int, str] = {}
     error: str | None = None
 
 
 class Tail(NamedTuple):
-    """Offsets [start, stop) of a partition that a range did not deliver, though nothing behind them proves their absence."""
+    """Offsets [start, stop) that a range did not deliver, though nothing behind them proves their absence."""
 
     partition: int
     start: int
@@ -42,8 +48,9 @@ class Tail(NamedTuple):
 class Watch:
     """Polls the watermarks every interval_s (50 ms when level, so that new records are seen at once).
 
-    start: kafka.start, resolved to numbers at the first contact; None where no origin is wanted.
-    on_change is called on this thread after each poll; on_tail with (tail, first offset that does exist or None).
+    group_id: where positions are mirrored. start: kafka.start, resolved to numbers at the first contact; both None in
+    a process that only looks.
+    on_change is called on this thread after each poll and each proof.
     """
 
     def __init__(
@@ -52,17 +59,19 @@ class Watch:
         client_id: str,
         *,
         interval_s: float = 1.0,
+        group_id: str | None = None,
         start: str | None = None,
         on_change: Callable[[], None] = lambda: None,
-        on_tail: Callable[[Tail, int | None], None] = lambda tail, found: None,
     ) -> None:
         self._kafka = kafka
         self._client_id = client_id
         self._interval_s = interval_s
+        self._group_id = group_id
         self._start = start
         self._on_change = on_change
-        self._on_tail = on_tail
+        self._to_mirror: tuple[Mapping[int, int], str] | None = None
         self._tails: queue.Queue[Tail] = queue.Queue()
+        self._proofs: queue.Queue[tuple[Tail, int | None]] = queue.Queue()
         self._wake = threading.Event()
         self._stopping = False
         self._level = False
@@ -91,8 +100,19 @@ class Watch:
         self._level = level
 
     def prove(self, tail: Tail) -> None:
-        """Ask whether a missing tail exists; answered through on_tail."""
+        """Ask whether a missing tail exists; `proofs` has the answer."""
         self._tails.put(tail)
+        self._wake.set()
+
+    def proofs(self) -> Iterator[tuple[Tail, int | None]]:
+        """Answers since the last call: the tail, and the first of its offsets that does exist, or None."""
+        with suppress(queue.Empty):
+            while True:
+                yield self._proofs.get_nowait()
+
+    def mirror(self, positions: Mapping[int, int], text: str) -> None:
+        """Put durable positions into the consumer group, soon and at best: a newer call replaces one that waits."""
+        self._to_mirror = positions, text
         self._wake.set()
 
     def _run(self) -> None:
@@ -114,17 +134,31 @@ class Watch:
             if time.monotonic() - facts_at >= FACTS_INTERVAL_S:
                 facts = broker.topic()
                 starts = broker.log_starts(facts.partitions)
-                origins = view.origins
-                if self._start is not None and not origins:
-                    origins = start_offsets(broker, facts, self._start)
-                view = View(facts, starts, view.log_ends, origins)
+                if view.facts is None:
+                    view = self._first_view(broker, facts)
+                view = view._replace(facts=facts, log_starts=starts, error=None)
                 facts_at = time.monotonic()
             assert view.facts is not None
             view = view._replace(log_ends=broker.log_ends(view.facts.partitions))
             self.view = view
             self._on_change()
             self._prove_tails()
+            self._mirror(broker)
             self._wait(LEVEL_INTERVAL_S if self._level else self._interval_s)
+
+    def _first_view(self, broker: Broker, facts: TopicFacts) -> View:
+        texts = {} if self._group_id is None else broker.mirrored(self._group_id)
+        origins = {} if self._start is None else start_offsets(broker, facts, self._start)
+        return View(facts, origins=origins, group_texts=texts)
+
+    def _mirror(self, broker: Broker) -> None:
+        """Best effort: the checkpoint is the truth, this is for people's tools."""
+        if self._to_mirror is not None and self._group_id is not None:
+            (positions, text), self._to_mirror = self._to_mirror, None
+            try:
+                broker.mirror(self._group_id, positions, text)
+            except KafkaUnavailable as error:
+                _log.warning("mirror_failed", group_id=self._group_id, detail=str(error))
 
     def _wait(self, seconds: float) -> None:
         self._wake.wait(seconds)
@@ -135,7 +169,8 @@ class Watch:
             tail = self._tails.get()
             with translated(f"reading topic {self._kafka.topic}"):
                 found = self._first_record(tail)
-            self._on_tail(tail, found)
+            self._proofs.put((tail, found))
+            self._on_change()
 
     def _first_record(self, tail: Tail) -> int | None:
         """Offset of the first record in the tail; None when the consumer passed it all. Raises on the deadline."""

@@ -3,10 +3,12 @@
 import cv2
 import numpy as np
 
+from streaming.arrays import Array
+
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
-def stateless_hash(seed: int, partition: np.ndarray, offset: np.ndarray) -> np.ndarray:
+def stateless_hash(seed: int, partition: Array, offset: Array) -> Array:
     """uint64[N], a function of (seed, partition, offset) alone.
 
     partition, offset: int64[N]. The finalizer of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom
@@ -22,8 +24,11 @@ def stateless_hash(seed: int, partition: np.ndarray, offset: np.ndarray) -> np.n
     return state
 
 
-def flip_half(images: np.ndarray, masks: np.ndarray, chance: np.ndarray) -> None:
-    """Mirror in place the rows whose `chance` (uint64[N]) is odd. images: uint8[N, H, W, 3]; masks: uint8[N, H, W] or labels."""
+def flip_half(images: Array, masks: Array, chance: Array) -> None:
+    """Mirror in place the rows whose `chance` (uint64[N]) is odd.
+
+    images: uint8[N, H, W, 3]; masks: uint8[N, H, W] or labels.
+    """
     for row in np.flatnonzero(chance & np.uint64(1)):
         cv2.flip(images[row], 1, dst=images[row])
         if masks.ndim == 3:

@@ -9,13 +9,13 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
+from streaming.arrays import Array
 from streaming.records.augment import flip_half, stateless_hash
-from streaming.records.decode import Decoded, Decoder
+from streaming.records.decode import Decoded, Decoder, Limits
 from streaming.records.sample import Reject
 
 READ_PARALLEL = 2  # ranges open at once: more doesn't read faster on 2 to 8 cores, and each holds 7 threads
 POOL_THREADS = 8  # blocked reads must not starve decode
-EMPTY = "empty"  # reason of tombstones and empty values, which are skipped and not dead-lettered
 
 Preprocess = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
@@ -23,23 +23,23 @@ Preprocess = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Ten
 class Rejected(NamedTuple):
     """Records that left a batch. partition, offset, range_id: int64[M]; reason, detail: bytes objects [M]."""
 
-    partition: np.ndarray
-    offset: np.ndarray
-    range_id: np.ndarray
-    reason: np.ndarray
-    detail: np.ndarray
+    partition: Array
+    offset: Array
+    range_id: Array
+    reason: Array
+    detail: Array
 
 
 class Batch(NamedTuple):
     """images: uint8[N, S, S, 3]; targets: uint8[N, S, S] masks or int64[N] labels; partition, offset, range_id,
     event_time_ms (-1 = unknown): int64[N]; and what left the batch."""
 
-    images: np.ndarray
-    targets: np.ndarray
-    partition: np.ndarray
-    offset: np.ndarray
-    range_id: np.ndarray
-    event_time_ms: np.ndarray
+    images: Array
+    targets: Array
+    partition: Array
+    offset: Array
+    range_id: Array
+    event_time_ms: Array
     rejected: Rejected
 
 
@@ -56,22 +56,22 @@ class RangeReader(Protocol):
 class Intake(Protocol):
     """Told, on tf.data's threads, what a range delivered."""
 
-    def delivered(self, range_id: int, offsets: np.ndarray, size_bytes: int) -> tuple[np.ndarray, np.ndarray]:
-        """offsets: int64[N], ascending, -1 for nothing; size_bytes of all values. Returns two bool[N]: to be trained, to be held out; neither = drop."""
+    def delivered(self, range_id: int, offsets: Array, size_bytes: int) -> tuple[Array, Array]:
+        """offsets: int64[N], ascending, -1 for nothing; size_bytes: of all values.
+        Returns two bool[N]: to be trained, to be held out; neither = drop."""
 
-    def held_out(self, range_id: int, offsets: np.ndarray, values: np.ndarray, keys: np.ndarray) -> None:
+    def held_out(self, range_id: int, offsets: Array, values: Array, keys: Array) -> None:
         """The records of the second mask: offsets int64[K], values and keys bytes objects [K]."""
 
 
 class ChainOptions(NamedTuple):
-    """labels: targets are int64[N] instead of masks; decode_threads: parallel decode calls."""
+    """decode_threads: parallel decode calls; augment: the default one."""
 
     batch_size: int
     shuffle_buffer: int
     decode_threads: int
     seed: int
     augment: bool
-    labels: bool
     preprocess: Preprocess | None
 
 
@@ -83,28 +83,26 @@ class BatchDecoder:
         self._options = options
 
     @property
-    def image_size(self) -> int:
-        return self._decoder.limits.image_size
+    def limits(self) -> Limits:
+        return self._decoder.limits
 
-    def __call__(
-        self, value: np.ndarray, key: np.ndarray, partition: np.ndarray, offset: np.ndarray, range_id: np.ndarray
-    ) -> Batch:
+    def __call__(self, value: Array, key: Array, partition: Array, offset: Array, range_id: Array) -> Batch:
         """value, key: bytes objects [B]; the rest int64[B]. Never raises for a bad record."""
         kept: list[int] = []
         decoded: list[Decoded] = []
         out: list[int] = []
         rejects: list[Reject] = []
         for row, (one, its_key) in enumerate(zip(value, key, strict=True)):
-            result = self._one(one, its_key)
+            result = self._decoder(one, its_key)
             if isinstance(result, Reject):
                 out.append(row)
                 rejects.append(result)
             else:
                 kept.append(row)
                 decoded.append(result)
-        size = self.image_size
+        size = self.limits.image_size
         images = np.empty((len(kept), size, size, 3), np.uint8)
-        targets = np.empty(len(kept), np.int64) if self._options.labels else np.empty((len(kept), size, size), np.uint8)
+        targets = np.empty(len(kept), np.int64) if self.limits.labels else np.empty((len(kept), size, size), np.uint8)
         for row, one in enumerate(decoded):
             images[row], targets[row] = one.image, one.target
         if self._options.augment:
@@ -118,15 +116,6 @@ class BatchDecoder:
             np.array([r.detail.encode() for r in rejects], object),
         )
         return Batch(images, targets, partition[kept], offset[kept], range_id[kept], times, rejected)
-
-    def _one(self, value: bytes, key: bytes) -> Decoded | Reject:
-        if not value:
-            return Reject(EMPTY, "tombstone or empty value")
-        decoded = self._decoder(value, key)
-        if isinstance(decoded, Decoded) and isinstance(decoded.target, int) != self._options.labels:
-            wanted = "a label" if self._options.labels else "a mask"
-            return Reject("target_kind", f"the model learns from {wanted}; the record has the other kind")
-        return decoded
 
 
 def build_chain(
@@ -151,7 +140,7 @@ def build_chain(
         hold.set_shape([None])
         train.set_shape([None])
 
-        def hold_out(i: np.ndarray, o: np.ndarray, v: np.ndarray, k: np.ndarray) -> np.int64:
+        def hold_out(i: Array, o: Array, v: Array, k: Array) -> np.int64:
             intake.held_out(int(i), o, v, k)
             return np.int64(len(o))
 
@@ -175,11 +164,11 @@ def build_chain(
 
 
 def _decode_map(decode: BatchDecoder, options: ChainOptions) -> Callable[..., Batch]:
-    target = tf.int64 if options.labels else tf.uint8
+    target = tf.int64 if decode.limits.labels else tf.uint8
     signature = [tf.uint8, target, *[tf.int64] * 4, *[tf.int64] * 3, tf.string, tf.string]
-    size = decode.image_size
+    size = decode.limits.image_size
 
-    def flat(*columns: np.ndarray) -> tuple[np.ndarray, ...]:
+    def flat(*columns: Array) -> tuple[Array, ...]:
         batch = decode(*columns)
         return (*batch[:-1], *batch.rejected)
 
@@ -188,8 +177,8 @@ def _decode_map(decode: BatchDecoder, options: ChainOptions) -> Callable[..., Ba
         for tensor in out[2:]:
             tensor.set_shape([None])
         out[0].set_shape([None, size, size, 3])
-        out[1].set_shape([None] if options.labels else [None, size, size])
-        batch = Batch(*out[:6], Rejected(*out[6:]))
+        out[1].set_shape([None] if decode.limits.labels else [None, size, size])
+        batch = Batch._make([*out[:6], Rejected._make(out[6:])])
         return batch if options.preprocess is None else _preprocessed(batch, options.preprocess, options.seed)
 
     return decode_map

@@ -11,13 +11,15 @@ import cv2
 import numpy as np
 import simplejpeg
 
+from streaming.arrays import Array
 from streaming.records.png import GREY, PALETTE, SIGNATURE, as_index_png, png_header
 from streaming.records.sample import Reject, Sample
 
 IGNORE = 255
+EMPTY = "empty"  # reason of tombstones and empty values, which are skipped and not dead-lettered
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 
-Image = np.ndarray
+Image = Array
 Parse = Callable[[bytes, bytes], Sample | Reject]
 Fallback = Callable[[bytes], Image]
 
@@ -26,7 +28,7 @@ cv2.setLogLevel(0)
 
 
 class Decoded(NamedTuple):
-    """image: uint8[S, S, 3]; target: uint8[S, S] class indexes (255 = ignore) or an int label; event time in ms or None."""
+    """image: uint8[S, S, 3]; target: uint8[S, S] class indexes (255 = ignore) or a label; event time in ms."""
 
     image: Image
     target: Image | int
@@ -34,12 +36,13 @@ class Decoded(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """image_size: pixels a side of what the model sees; classes: how many there are; sizes of what is accepted."""
+    """image_size: pixels a side of what the model sees; labels: it learns from numbers instead of masks."""
 
     image_size: int
     classes: int
     max_bytes: int
     max_pixels: int
+    labels: bool
 
 
 class Decoder:
@@ -51,7 +54,9 @@ class Decoder:
         self._fallback = fallback
 
     def __call__(self, value: bytes, key: bytes) -> Decoded | Reject:
-        """One record. Reasons: too_large, those of `parse`, image_*, mask_*, label_range."""
+        """One record. Reasons: empty, too_large, those of `parse`, image_*, mask_*, label_range, target_kind."""
+        if not value:
+            return Reject(EMPTY, "tombstone or empty value")
         if len(value) > self.limits.max_bytes:
             return Reject("too_large", f"{len(value)} bytes, limit {self.limits.max_bytes}")
         sample = self._parse(value, key)
@@ -98,16 +103,22 @@ class Decoder:
         bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         if bgr is None:
             raise ValueError("PNG can't be decoded")
-        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+        rgb: Image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+        return rgb
 
     def _resized(self, image: Image) -> Image:
         size = self.limits.image_size
         if image.shape[:2] == (size, size):
             return image
         shrinks = max(image.shape[0], image.shape[1]) >= 2 * size
-        return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        resized: Image = cv2.resize(image, (size, size), interpolation=way)
+        return resized
 
     def _target(self, target: bytes | Image | int, height: int, width: int) -> Image | int | Reject:
+        if isinstance(target, int) != self.limits.labels:
+            wanted = "a label" if self.limits.labels else "a mask"
+            return Reject("target_kind", f"the model learns from {wanted}; the record has the other kind")
         if isinstance(target, int):
             if 0 <= target < self.limits.classes or target == IGNORE:
                 return target
@@ -123,7 +134,8 @@ class Decoder:
         if ((mask >= self.limits.classes) & (mask != IGNORE)).any():
             worst = int(mask[mask != IGNORE].max())
             return Reject("mask_range", f"class {worst} in the mask, classes 0 to {self.limits.classes - 1}")
-        return cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST)
+        picked: Image = cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST)
+        return picked
 
 
 def picture_size(encoded: bytes) -> tuple[int, int]:
@@ -151,7 +163,7 @@ def decode_mask(encoded: bytes, max_pixels: int) -> Image | Reject:
         plain = as_index_png(encoded, header)
     except ValueError as error:
         return Reject("mask_undecodable", str(error))
-    mask = cv2.imdecode(np.frombuffer(plain, np.uint8), cv2.IMREAD_UNCHANGED)
+    mask: Image | None = cv2.imdecode(np.frombuffer(plain, np.uint8), cv2.IMREAD_UNCHANGED)
     if mask is None:
         return Reject("mask_undecodable", "PNG can't be decoded")
     if header.depth < 8:  # libpng spreads 1, 2 and 4 bits over 0 to 255

@@ -5,20 +5,21 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
+from streaming.arrays import Array
 from streaming.control.messages import Score
 from streaming.training.trainer import Scored
 
 FADE_PER_RECORD = 0.998
 
 
-def ious(confusion: np.ndarray) -> np.ndarray:
+def ious(confusion: Array) -> Array:
     """float64[C] intersection over union from a confusion matrix [C, C]; NaN for a class that never occurs."""
     hit = np.diag(confusion).astype(np.float64)
     union = confusion.sum(0) + confusion.sum(1) - hit
     return np.divide(hit, union, out=np.full_like(hit, np.nan), where=union > 0)
 
 
-def as_scores(name: str, loss: float, confusion: np.ndarray | None) -> list[Score]:
+def as_scores(name: str, loss: float, confusion: Array | None) -> list[Score]:
     """The scores of one set as they are exported. Classes that never occurred are left out."""
     scores = [Score(set=name, name="loss", value=loss)]
     if confusion is None:
@@ -41,7 +42,7 @@ class Prequential:
     def __init__(self) -> None:
         self._loss = 0.0
         self._weight = 0.0
-        self._confusion: np.ndarray | None = None
+        self._confusion: Array | None = None
 
     def add(self, scored: Scored, records: int) -> None:
         fade = FADE_PER_RECORD**records
@@ -70,23 +71,28 @@ class EvaluationSet:
     def __init__(self, number: int, size: int) -> None:
         self.number = number
         self._size = size
-        self._images: list[np.ndarray] = []
-        self._targets: list[np.ndarray | int] = []
+        self._images: list[Array] = []
+        self._targets: list[Array] = []
 
     def __len__(self) -> int:
         return len(self._images)
 
-    @property
-    def full(self) -> bool:
-        return len(self) >= self._size
-
-    def add(self, image: np.ndarray, target: np.ndarray | int) -> None:
-        if not self.full:
+    def add(self, image: Array, target: Array | int) -> None:
+        """Once the set is full, further records change nothing."""
+        if len(self) < self._size:
             self._images.append(image)
-            self._targets.append(target)
+            self._targets.append(np.asarray(target))
 
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.stack(self._images), np.stack([np.asarray(t) for t in self._targets])
+    def arrays(self) -> tuple[Array, Array]:
+        return np.stack(self._images), np.stack(self._targets)
+
+    def frozen(self) -> "EvaluationSet | None":
+        """The set as it is now, for another thread; None while it is empty."""
+        if not len(self):
+            return None
+        copy = EvaluationSet(self.number, len(self))
+        copy._images, copy._targets = self._images[:], self._targets[:]
+        return copy
 
     def dump(self) -> bytes:
         """safetensors: `images` and `targets`."""
@@ -96,8 +102,8 @@ class EvaluationSet:
 
     @classmethod
     def load(cls, number: int, size: int, blob: bytes) -> "EvaluationSet":
+        """What `dump` wrote; it goes on growing up to `size`."""
         tensors = safetensors.numpy.load(blob)
-        loaded = cls(number, max(size, len(tensors["images"])))
+        loaded = cls(number, size)
         loaded._images, loaded._targets = list(tensors["images"]), list(tensors["targets"])
-        loaded._size = size
         return loaded

@@ -9,12 +9,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from streaming.arrays import Array
 from streaming.errors import CheckpointMismatch, UserCodeError
 from streaming.settings import Settings
 
 
 class StepResult(NamedTuple):
-    """loss: of the batch, before the step. applied: False when loss or new values were not finite; then nothing changed."""
+    """loss: of the batch, before the step. applied: False when a value was not finite; then nothing changed."""
 
     loss: float
     applied: bool
@@ -24,7 +25,7 @@ class Scored(NamedTuple):
     """loss: mean over the batch; confusion: int64[C, C], rows the truth, columns the prediction, or None."""
 
     loss: float
-    confusion: np.ndarray | None
+    confusion: Array | None
 
 
 def load_hook(name: str, setting: str) -> Callable[..., Any]:
@@ -32,7 +33,7 @@ def load_hook(name: str, setting: str) -> Callable[..., Any]:
     module, _, function = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), function)
-    except Exception as error:  # noqa: BLE001  # a user's module may raise anything while it is imported
+    except Exception as error:  # a user's module may raise anything while it is imported
         raise UserCodeError(f"{setting} = {name}: {type(error).__name__}: {error}") from error
     if not callable(found):
         raise UserCodeError(f"{setting} = {name}: not a function")
@@ -55,7 +56,7 @@ def build_model(settings: Settings) -> keras.Model:
     name = settings.model.build or "the default model"
     try:
         model = build(settings)
-    except Exception as error:  # noqa: BLE001  # a user's function may raise anything
+    except Exception as error:  # a user's function may raise anything
         raise UserCodeError(f"model.build = {name}: {type(error).__name__}: {error}") from error
     if not isinstance(model, keras.Model) or not model.compiled:
         raise UserCodeError(f"model.build = {name}: returned {type(model).__name__}, not a compiled keras.Model")
@@ -77,12 +78,21 @@ class Trainer:
         self.labels = len(shape) == 2
         target = tf.TensorSpec([None], tf.int64) if self.labels else tf.TensorSpec([None, size, size], tf.uint8)
         self._signature = [tf.TensorSpec([None, size, size, 3], tf.uint8), target]
-        self._variables = [v for v in _named(model) if v is not None]
+        self._variables = _variables(model)
+        self._named = numbered((v.path, v) for v in self._variables)
+        lines = (f"{name} {v.dtype} {list(v.shape)}" for name, v in self._named.items())
+        # sha256 over names, shapes and dtypes of all variables
+        self.signature = hashlib.sha256("\n".join(lines).encode()).hexdigest()
         self._step = tf.function(self._guarded_step, input_signature=self._signature)
         self._compiled_step = (
             tf.function(self._guarded_step, jit_compile=True) if settings.model.jit_compile else self._step
         )
         self._score = tf.function(self._scored, input_signature=self._signature)
+
+    def compile(self) -> None:
+        """Trace step and score, so that the first batch doesn't have to; nothing is executed."""
+        self._step.get_concrete_function()
+        self._score.get_concrete_function()
 
     @property
     def learning_rate(self) -> float:
@@ -103,13 +113,13 @@ class Trainer:
         loss, confusion = self._score(images, targets)
         return Scored(float(loss), confusion.numpy() if self._countable else None)
 
-    def state(self) -> dict[str, np.ndarray]:
+    def state(self) -> dict[str, Array]:
         """A host copy of all variables of model and optimizer; key = path, repeated paths numbered in build order."""
-        return {name: np.array(variable) for name, variable in self._names().items()}
+        return {name: np.array(variable) for name, variable in self._named.items()}
 
-    def load(self, state: Mapping[str, np.ndarray]) -> None:
+    def load(self, state: Mapping[str, Array]) -> None:
         """Put saved values back. Raises CheckpointMismatch naming the variable; then nothing has changed."""
-        names = self._names()
+        names = self._named
         for name, variable in names.items():
             if name not in state:
                 raise CheckpointMismatch(f"variable {name} is not in the checkpoint; was the model changed?")
@@ -123,14 +133,6 @@ class Trainer:
             raise CheckpointMismatch(f"variable {foreign[0]} of the checkpoint is not in the model")
         for name, variable in names.items():
             variable.assign(state[name])
-
-    def signature(self) -> str:
-        """sha256 over names, shapes and dtypes of all variables."""
-        lines = (f"{name} {v.dtype} {list(v.shape)}" for name, v in self._names().items())
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-    def _names(self) -> dict[str, Any]:
-        return numbered((v.path, v) for v in self._variables)
 
     @property
     def _countable(self) -> bool:
@@ -169,7 +171,7 @@ class Trainer:
         return loss, tf.reshape(counts, [self._classes, self._classes])
 
 
-def _named(model: keras.Model) -> list[Any]:
+def _variables(model: keras.Model) -> list[Any]:
     """Model and optimizer variables in build order; Keras' metric variables are reset every step and left out."""
     metrics = {id(v) for metric in model.metrics for v in metric.variables}
     return [v for v in [*model.variables, *model.optimizer.variables] if id(v) not in metrics]

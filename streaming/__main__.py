@@ -1,0 +1,19 @@
+"""`python -m streaming worker | produce | demo | score`: what needs a process of its own."""
+
+import sys
+
+
+def main() -> None:
+    """`worker --channel-fd N` is the sidecar's; all else is for people and has `--help`."""
+    if sys.argv[1:3] == ["worker", "--channel-fd"]:
+        from streaming.start import main as work
+
+        work(int(sys.argv[3]))
+    else:
+        from streaming.demo.cli import app
+
+        app(prog_name="python -m streaming")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Builds the worker's parts around TensorFlow, restores the newest checkpoint into them, and wires them up."""
+
+import os
+import threading
+import time
+from importlib.metadata import version
+
+import safetensors.numpy
+import structlog
+import tensorflow as tf
+
+from streaming.book import Book
+from streaming.checkpoints.manifest import Manifest
+from streaming.checkpoints.saver import Saver
+from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
+from streaming.control.channel import Channel
+from streaming.control.messages import Allowance, Configure, WorkerState
+from streaming.errors import SettingsError, UserCodeError
+from streaming.feed import Feed
+from streaming.kafka.dead_letters import DeadLetters
+from streaming.kafka.tfio_reader import NAME, TfioReader
+from streaming.kafka.watch import Watch
+from streaming.learning import Learning
+from streaming.metrics import Tally
+from streaming.reading import Reading
+from streaming.records.batches import BatchDecoder, ChainOptions, Intake, Preprocess, build_chain
+from streaming.records.decode import Decoder, Limits
+from streaming.records.example import parse_example
+from streaming.records.tensorflow_decode import decode_image
+from streaming.report import Report
+from streaming.saving import Lineage, Saving
+from streaming.scoring import Scoring
+from streaming.settings import Settings, settings_digest
+from streaming.training.evaluation import EvaluationSet
+from streaming.training.trainer import Trainer, build_model, load_hook
+from streaming.worker import Worker
+
+RESTORE_S = 300.0
+TENSORFLOW, TENSORFLOW_IO = "2.16.", "0.37.1"
+
+_log = structlog.get_logger()
+
+
+def assemble(settings: Settings, configure: Configure, channel: Channel, watch: Watch, wake: threading.Event) -> Worker:
+    """The worker, ready to run. Raises PenstockError for what can't work."""
+    check_versions()
+    device = prepare_device()
+    channel.send(Allowance(state=WorkerState.RESTORING, seconds=RESTORE_S, doing="building the model"))
+    trainer = Trainer(build_model(settings), settings)
+    decoder = build_decoder(settings, labels=trainer.labels)
+    scoring = Scoring(trainer, decoder, settings.evaluation, settings.pipeline.batch_size, time.monotonic)
+    tally, store = Tally(), CheckpointStore(settings.checkpoint_directory)
+    letters = DeadLetters(settings.kafka, f"penstock-{settings.name}-letters")
+    book = Book(letters, settings.records.max_bad_fraction, tally)
+    learning = Learning(trainer, scoring, book, tally, settings.pipeline.batch_size)
+    saver = Saver(store, settings.checkpoint, time.monotonic)
+    store.clean()
+    manifest = _restore(settings, store, learning, book, saver)
+    channel.send(Allowance(state=WorkerState.RESTORING, seconds=RESTORE_S, doing="compiling the training step"))
+    trainer.compile()
+
+    feed = Feed(lambda ranges, intake: build_chain(ranges, *_chain_parts(settings, decoder, intake)))
+    reading = Reading(settings, book, watch, feed, tally, configure.until)
+    report = Report(channel, tally, book, watch, letters, learning, reading, device=device, reader=NAME)
+    lineage = Lineage(configure.epoch, store.highest()[1] + 1, manifest.id if manifest else None)
+    saving = Saving(
+        settings,
+        saver,
+        book,
+        learning,
+        channel,
+        watch,
+        lineage,
+        settings_digest(settings),
+    )
+    if manifest is not None:
+        saving.restored(dict(manifest.positions))
+    worker = Worker(
+        settings,
+        channel,
+        watch,
+        book,
+        reading,
+        learning,
+        saving,
+        report,
+        wake,
+        configure.until is not None,
+        configure.paused,
+    )
+    letters.start()
+    return worker
+
+
+def check_versions() -> None:
+    """tensorflow-io is built against one TensorFlow; another pair crashes or misreads. Raises SettingsError."""
+    pair = version("tensorflow"), version("tensorflow-io")
+    if not pair[0].startswith(TENSORFLOW) or pair[1] != TENSORFLOW_IO:
+        raise SettingsError(
+            f"tensorflow {pair[0]} and tensorflow-io {pair[1]} don't fit together: "
+            f"install tensorflow {TENSORFLOW}2 and tensorflow-io {TENSORFLOW_IO}"
+        )
+
+
+def prepare_device() -> str:
+    """The device's name; a GPU's memory grows as it is needed instead of being taken whole."""
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if not gpus:
+        return f"CPU ({len(os.sched_getaffinity(0))} cores)"
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+    return f"GPU ({', '.join(names)})"
+
+
+def build_decoder(settings: Settings, *, labels: bool) -> Decoder:
+    """The record decoder of the settings. labels: the model learns from class numbers, not masks."""
+    records = settings.records
+    limits = Limits(
+        settings.pipeline.image_size, settings.model.classes, records.max_bytes, records.max_pixels, labels=labels
+    )
+    parse = load_hook(records.parse, "records.parse") if records.parse else parse_example
+    return Decoder(limits, parse, decode_image)
+
+
+def _chain_parts(
+    settings: Settings, decoder: Decoder, intake: Intake
+) -> tuple[TfioReader, Intake, BatchDecoder, ChainOptions]:
+    pipeline = settings.pipeline
+    preprocess: Preprocess | None = None
+    if pipeline.preprocess is not None:
+        preprocess = load_hook(pipeline.preprocess, "pipeline.preprocess")
+    options = ChainOptions(
+        batch_size=pipeline.batch_size,
+        shuffle_buffer=pipeline.shuffle_buffer,
+        decode_threads=pipeline.decode_threads or len(os.sched_getaffinity(0)) + 1,
+        seed=pipeline.seed,
+        augment=pipeline.augment and preprocess is None,
+        preprocess=preprocess,
+    )
+    return TfioReader(settings.kafka, settings.group_id), intake, BatchDecoder(decoder, options), options
+
+
+def _restore(
+    settings: Settings, store: CheckpointStore, learning: Learning, book: Book, saver: Saver
+) -> Manifest | None:
+    """Put the newest valid checkpoint into the parts; None when there is none at all. Raises CheckpointError."""
+    manifest, passed_over = store.newest_valid()
+    for damaged in passed_over:
+        _log.error("checkpoint_damaged", checkpoint=damaged)
+    if manifest is None:
+        return None
+    trainer, state = learning.trainer, manifest.trainer_state
+    trainer.load(safetensors.numpy.load_file(store.path(manifest.id) / MODEL_FILE))
+    if settings.model.learning_rate != state["configured_learning_rate"]:
+        try:
+            trainer.learning_rate = settings.model.learning_rate
+        except (TypeError, ValueError) as error:
+            raise UserCodeError(f"model.learning_rate can't be changed: {error}") from error
+    book.open(store.ledger(manifest.id))
+    book.newest_event_time_s = state["newest_event_time_s"]
+    learning.step, learning.loss = manifest.step, state["loss"]
+    kept = None
+    if manifest.evaluation is not None:
+        blob = store.read_evaluation(manifest.evaluation.file, manifest.evaluation.sha256)
+        kept = EvaluationSet.load(manifest.evaluation.set, settings.evaluation.size, blob)
+        saver.restored(manifest.evaluation, len(kept))
+    learning.scoring.restore(state["scoring"], kept)
+    _log.info("restored", checkpoint=manifest.id, step=manifest.step, positions=dict(manifest.positions))
+    return manifest

@@ -1,0 +1,127 @@
+"""Everything that settles an offset goes through here: ledger, counters, breaker and dead letters together."""
+
+import time
+from collections.abc import Iterable
+from itertools import groupby
+from operator import attrgetter
+
+import numpy as np
+import structlog
+
+from streaming.arrays import Array
+from streaming.kafka.dead_letters import DeadLetters
+from streaming.kafka.watch import Tail
+from streaming.ledger.ledger import Kind, Ledger
+from streaming.metrics import Tally
+from streaming.records.batches import Batch, Rejected
+from streaming.records.breaker import BadRecord, Breaker
+from streaming.records.decode import EMPTY
+
+_log = structlog.get_logger()
+
+
+class Book:
+    """Owns the ledger; belongs to the main thread. Closed until the origins of a new training are known."""
+
+    def __init__(self, letters: DeadLetters, max_bad_fraction: float, tally: Tally) -> None:
+        self._ledger: Ledger | None = None
+        self._letters = letters
+        self._max_bad_fraction = max_bad_fraction
+        self._breaker = Breaker(max_bad_fraction, proven=False)
+        self._tally = tally
+        self.newest_event_time_s: float | None = None
+        self.lost_records = 0
+
+    def open(self, ledger: Ledger) -> None:
+        """From now on this is the ledger."""
+        counts = ledger.counts()
+        self._ledger = ledger
+        self._breaker = Breaker(self._max_bad_fraction, proven=counts[Kind.TRAINED] + counts[Kind.HELD_OUT] > 0)
+
+    @property
+    def is_open(self) -> bool:
+        return self._ledger is not None
+
+    @property
+    def ledger(self) -> Ledger:
+        assert self._ledger is not None, "the book is closed"
+        return self._ledger
+
+    @property
+    def pending(self) -> int:
+        """Bad records whose letters are on their way: they are not settled, and must not be read again yet."""
+        return self._letters.pending
+
+    def trained(self, partition: Array, offset: Array, event_time_ms: Array) -> None:
+        """int64[N] each, of one batch whose step has been taken."""
+        for number in np.unique(partition).tolist():
+            self.ledger.record(number, Kind.TRAINED, offset[partition == number])
+        self._tally.add("records_trained_total", len(offset))
+        known = event_time_ms[event_time_ms >= 0]
+        if len(known):
+            newest = float(known.max()) / 1000
+            self.newest_event_time_s = max(newest, self.newest_event_time_s or 0.0)
+            self._tally.observe("freshness_seconds", *(time.time() - known / 1000).tolist())
+
+    def held_out(self, partition: int, offsets: list[int]) -> None:
+        self.ledger.record(partition, Kind.HELD_OUT, offsets)
+        self._tally.add("records_held_out_total", len(offsets))
+
+    def rejected(self, bad: Iterable[BadRecord], good: int) -> None:
+        """Records that left a batch of which `good` were fine. Raises TrainingStopped when too many are bad."""
+        skipped: list[BadRecord] = []
+        refused: list[BadRecord] = []
+        for one in bad:
+            (skipped if one.reason == EMPTY else refused).append(one)
+        self._settle(skipped, Kind.SKIPPED, "records_skipped_total")
+        self._letters.send(self._breaker.admit(good, refused))
+
+    def release(self) -> None:
+        """A round is over: bad records that waited for a first good one are judged without it."""
+        self._letters.send(self._breaker.release())
+
+    def acknowledge(self) -> None:
+        """Settle the records whose letters are durable."""
+        self._settle(list(self._letters.delivered()), Kind.DEAD_LETTERED, "records_dead_lettered_total")
+
+    def absent(self, partition: int, offsets: Array) -> None:
+        """int64[N]: proven never to have existed for a committed reader."""
+        self.ledger.record(partition, Kind.ABSENT, offsets)
+
+    def absent_tail(self, tail: Tail) -> None:
+        self.ledger.record_range(tail.partition, Kind.ABSENT, tail.start, tail.stop)
+
+    def lost_before(self, partition: int, log_start: int) -> None:
+        """Retention has removed everything below log_start."""
+        position = self.ledger.position(partition)
+        lost = self.ledger.record_range(partition, Kind.LOST, position, log_start)
+        if lost:
+            self.lost_records += lost
+            self._tally.add("records_lost_total", lost)
+            _log.error("records_lost", partition=partition, start=position, stop=log_start, records=lost)
+
+    def _settle(self, records: list[BadRecord], kind: Kind, counter: str) -> None:
+        for partition, group in groupby(sorted(records), key=attrgetter("partition")):
+            members = list(group)
+            self.ledger.record(partition, kind, [one.offset for one in members])
+            for one in members:
+                self._tally.add(counter, reason=one.reason)
+            _log.warning(
+                f"records_{kind}",
+                partition=partition,
+                offsets=sorted(one.offset for one in members),
+                reasons=sorted({one.reason for one in members}),
+                example=members[0].detail,
+            )
+
+
+def bad_records(rejected: Rejected) -> list[BadRecord]:
+    """A batch's rejected rows as values."""
+    columns = (rejected.partition.tolist(), rejected.offset.tolist(), rejected.reason, rejected.detail)
+    rows = zip(*columns, strict=True)
+    return [BadRecord(p, o, reason.decode(), detail.decode()) for p, o, reason, detail in rows]
+
+
+def batch_range_ids(batch: Batch) -> Array:
+    """int64[N + M]: of the kept and of the rejected."""
+    return np.concatenate([batch.range_id, batch.rejected.range_id])

@@ -1,0 +1,61 @@
+"""The worker's end of the socketpair: messages out at once, commands in through a queue, end of file means death."""
+
+import os
+import queue
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from pydantic import BaseModel
+
+from streaming.control.messages import Configure, ToWorker, decode_to_worker, encode
+
+ORPHANED = 70  # exit code of a worker whose sidecar has gone
+
+
+class Channel:
+    """One JSON message a line. `send` and `commands` belong to the main thread.
+
+    on_command is called on the reading thread after each command, to wake whoever waits.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+        self._lines = self._socket.makefile("rb")
+        self._commands: queue.Queue[ToWorker] = queue.Queue(1024)
+        self._on_command: Callable[[], None] = lambda: None
+
+    def configuration(self) -> Configure:
+        """The first message; blocks until it is there."""
+        first = self._lines.readline()
+        if not first:
+            os._exit(ORPHANED)
+        message = decode_to_worker(first)
+        assert isinstance(message, Configure), f"the first message is {message.kind}"
+        return message
+
+    def start(self, on_command: Callable[[], None]) -> None:
+        """Begin to read commands on a thread."""
+        self._on_command = on_command
+        threading.Thread(target=self._read, name="channel", daemon=True).start()
+
+    def send(self, message: BaseModel) -> None:
+        """Raises nothing: a sidecar that has gone ends this process."""
+        try:
+            self._socket.sendall(encode(message))
+        except OSError:
+            os._exit(ORPHANED)
+
+    def commands(self) -> Iterator[ToWorker]:
+        """What has arrived since the last call."""
+        with suppress(queue.Empty):
+            while True:
+                yield self._commands.get_nowait()
+
+    def _read(self) -> None:
+        with suppress(OSError):
+            for line in self._lines:
+                self._commands.put(decode_to_worker(line))
+                self._on_command()
+        os._exit(ORPHANED)

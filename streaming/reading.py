@@ -1,0 +1,198 @@
+"""Rounds, one after another: planned from the ledger, read, settled; and what to do when one fails."""
+
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+
+import structlog
+
+from streaming.book import Book, batch_range_ids
+from streaming.errors import TrainingStopped
+from streaming.feed import Feed, Item, RoundFailed
+from streaming.kafka.watch import Tail, View, Watch
+from streaming.ledger.planner import Planner
+from streaming.metrics import Tally
+from streaming.records.batches import Batch
+from streaming.round import Absent, Held, HoldOut, Round
+from streaming.settings import Settings
+
+BACKOFF_S = (1.0, 30.0)
+STUCK = 75  # exit code: a read doesn't come back though the broker answers; a restart is the only way out
+
+_log = structlog.get_logger()
+
+
+class Reading:
+    """Belongs to the main thread.
+
+    until: a bounded run's ends, partition -> first offset not wanted; None to follow the log.
+    """
+
+    def __init__(
+        self, settings: Settings, book: Book, watch: Watch, feed: Feed, tally: Tally, until: dict[int, int] | None
+    ) -> None:
+        self._settings = settings
+        self._book = book
+        self._watch = watch
+        self._feed = feed
+        self._tally = tally
+        self._until = until
+        self._round: Round | None = None
+        self._rng = random.Random(settings.pipeline.seed)  # noqa: S311  # drawing ranges is no secret
+        self._next_range_id = 0
+        self._failures = 0
+        self._retry_at = 0.0
+        self.error: str | None = None
+
+    @property
+    def active(self) -> bool:
+        """A round is running."""
+        return self._round is not None
+
+    @property
+    def finished(self) -> bool:
+        """A bounded run has settled everything that it was to settle."""
+        if self._until is None or self.active or self._book.pending:
+            return False
+        ledger = self._book.ledger
+        known = set(ledger.partitions())
+        return all(p not in known or ledger.position(p) >= stop for p, stop in self._until.items())
+
+    def fetched(self, partition: int) -> int:
+        """The offset behind the highest one read."""
+        position = self._book.ledger.position(partition)
+        return max(position, self._round.fetched.get(partition, 0)) if self._round is not None else position
+
+    def begin(self) -> bool:
+        """Begin a round; False when there is nothing to read, or no way to. Raises TrainingStopped."""
+        view = self._watch.view
+        if view.facts is None or view.error is not None or time.monotonic() < self._retry_at:
+            return False
+        if self._book.pending:  # letters on their way: their offsets are not settled and must not be read again
+            return False
+        self._check_topic(view)
+        planner = Planner(
+            self._book.ledger,
+            range_records=self._settings.kafka.range_records,
+            range_bytes=self._settings.kafka.range_bytes,
+            backlog_window=self._settings.pipeline.backlog_window,
+            rng=self._rng,
+            first_id=self._next_range_id,
+        )
+        if planner.available(self._ends()) == 0:
+            return False
+        self._round = Round(
+            planner,
+            self._ends,
+            HoldOut(self._settings.evaluation.fraction, self._settings.pipeline.seed),
+            range_records=self._settings.kafka.range_records,
+            linger_s=self._settings.pipeline.linger_s,
+            bounded=self._until is not None,
+            clock=time.monotonic,
+        )
+        self._feed.begin(self._round)
+        return True
+
+    def take(self, timeout_s: float) -> Item | None:
+        """The next batch, or how the round ended: settle and `end` it then. None when nothing came in time."""
+        assert self._round is not None, "no round is running"
+        began = time.monotonic()
+        item = self._feed.take(timeout_s)
+        self._tally.add("data_wait_seconds_total", time.monotonic() - began)
+        self._watch.set_level(self._round.level)
+        match item:
+            case RoundFailed(detail=detail):
+                self._back_off(detail)
+            case None:
+                self._exit_if_stuck(self._round)
+        return item
+
+    def finished_with(self, batch: Batch) -> None:
+        """Every record of the batch has left the pipeline, trained or rejected."""
+        assert self._round is not None, "no round is running"
+        self._round.settled(batch_range_ids(batch))
+        self._failures, self.error = 0, None
+
+    def settle(self) -> Iterator[Held]:
+        """Book what ranges and proofs have shown; yields held-out records, whose fate is the caller's."""
+        if self._round is not None:
+            yield from self._settle_findings(self._round)
+        for tail, found in self._watch.proofs():
+            if found is None:
+                self._book.absent_tail(tail)
+            else:
+                self._read_again(tail, found)
+
+    def end(self) -> None:
+        """Retire the round, whether it has drained or failed; its findings must have been settled."""
+        assert self._round is not None
+        self._next_range_id = self._round.next_range_id
+        self._feed.retire()
+        self._round = None
+        self._book.release()
+
+    def _settle_findings(self, current: Round) -> Iterator[Held]:
+        records, size_bytes = current.take_fetched()
+        self._tally.add("records_fetched_total", records)
+        self._tally.add("bytes_fetched_total", size_bytes)
+        for finding in current.findings():
+            match finding:
+                case Absent(partition=partition, offsets=offsets):
+                    self._book.absent(partition, offsets)
+                case Tail():
+                    self._watch.prove(finding)
+                case Held():
+                    yield finding
+
+    def _read_again(self, tail: Tail, found: int) -> None:
+        """A range ended early: end the round, and the next one reads the rest."""
+        _log.warning("range_incomplete", partition=tail.partition, start=tail.start, stop=tail.stop, found=found)
+        if self._round is not None:
+            self._round.stop()
+
+    def _ends(self) -> dict[int, int]:
+        """Where reading stops for now: last stable offsets, or a bounded run's ends."""
+        ends = self._watch.view.log_ends
+        if self._until is None:
+            return dict(ends)
+        return {partition: min(stop, ends.get(partition, 0)) for partition, stop in self._until.items()}
+
+    def _check_topic(self, view: View) -> None:
+        """Same topic as ever? New partitions? Did retention overtake us?"""
+        ledger, facts = self._book.ledger, view.facts
+        assert facts is not None
+        if facts.generation != ledger.generation:
+            raise TrainingStopped(
+                "topic-recreated",
+                f"topic {facts.generation.topic} has id {facts.generation.topic_id}, the one trained from had "
+                f"{ledger.generation.topic_id}: its offsets are other records; use another name, or another topic",
+            )
+        for partition in sorted(set(facts.partitions) - set(ledger.partitions())):
+            ledger.open_partition(partition, 0)
+            _log.info("partition_added", partition=partition)
+        for partition, start in view.log_starts.items():
+            position = ledger.position(partition)
+            if start > position and self._settings.kafka.on_data_loss == "stop":
+                raise TrainingStopped(
+                    "data-lost",
+                    f"retention removed partition {partition} up to {start}, its position is {position}; "
+                    "kafka.on_data_loss = continue books the rest as lost and goes on",
+                )
+            if start > position:
+                self._book.lost_before(partition, start)
+
+    def _back_off(self, detail: str) -> None:
+        self._failures += 1
+        self.error = detail
+        pause_s = min(BACKOFF_S[1], BACKOFF_S[0] * 2 ** (self._failures - 1))
+        self._retry_at = time.monotonic() + pause_s
+        _log.warning("round_failed", detail=detail, retry_in_s=pause_s)
+
+    def _exit_if_stuck(self, current: Round) -> None:
+        open_s = current.open_for_s()
+        if open_s > self._settings.service.stall_s and self._watch.view.error is None:
+            _log.error("read_stuck", seconds=round(open_s))
+            sys.stdout.flush()
+            os._exit(STUCK)

@@ -1,0 +1,71 @@
+"""Stops the worker before a whole topic is burnt through because a format or a setting is wrong. Pure."""
+
+from collections import deque
+from typing import NamedTuple
+
+from streaming.errors import TrainingStopped
+
+FIRST = 50
+WINDOW = 200
+
+
+class BadRecord(NamedTuple):
+    """A record that can't be used. reason: a slug; detail: one line."""
+
+    partition: int
+    offset: int
+    reason: str
+    detail: str
+
+
+class Breaker:
+    """Bad records pass through it on their way to be settled.
+
+    Until the first good record bad ones are held back, so that nothing is settled when the first 50 are all bad.
+    proven: a good record has been seen in an earlier life.
+    """
+
+    def __init__(self, max_bad_fraction: float, *, proven: bool) -> None:
+        self._limit = max_bad_fraction
+        self._proven = proven
+        self._bad_before_proof = 0
+        self._held: list[BadRecord] = []
+        self._window: deque[bool] = deque(maxlen=WINDOW)
+
+    def admit(self, good: int, bad: list[BadRecord]) -> list[BadRecord]:
+        """Count a batch; returns the bad records that may be settled now. Raises TrainingStopped."""
+        self._window.extend([False] * good)
+        self._window.extend([True] * len(bad))
+        self._proven = self._proven or good > 0
+        if not self._proven:
+            self._bad_before_proof += len(bad)
+            self._held += bad
+            if self._bad_before_proof >= FIRST:
+                raise TrainingStopped(
+                    "records-all-bad", f"the first {FIRST} records are all bad: {_reasons(self._held)}"
+                )
+            return []
+        if len(self._window) == WINDOW and sum(self._window) > self._limit * WINDOW:
+            raise TrainingStopped(
+                "records-mostly-bad",
+                f"{sum(self._window)} of the last {WINDOW} records are bad (records.max_bad_fraction {self._limit}); "
+                f"lately: {_reasons(bad)}",
+            )
+        return self.release() + bad
+
+    def release(self) -> list[BadRecord]:
+        """What was held back; for the end of a round, when no more records are there to judge by."""
+        held, self._held = self._held, []
+        return held
+
+
+def _reasons(bad: list[BadRecord]) -> str:
+    counts: dict[str, int] = {}
+    for one in bad:
+        counts[one.reason] = counts.get(one.reason, 0) + 1
+    listed = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items(), key=lambda item: -item[1]))
+    return (
+        f"{listed} (for example partition {bad[0].partition}, offset {bad[0].offset}: {bad[0].detail})"
+        if bad
+        else listed
+    )

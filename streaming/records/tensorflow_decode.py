@@ -1,0 +1,19 @@
+"""TensorFlow's own decoders, for the pictures that the native ones refuse."""
+
+import tensorflow as tf
+
+from streaming.arrays import Array
+from streaming.records.decode import JPEG_SIGNATURE
+
+
+def decode_image(encoded: bytes) -> Array:
+    """uint8[H, W, 3] from a JPEG (CMYK and cut-short tails included, as far as TensorFlow goes) or a PNG.
+
+    Raises ValueError.
+    """
+    decode = tf.io.decode_jpeg if encoded.startswith(JPEG_SIGNATURE) else tf.io.decode_png
+    try:
+        image: Array = decode(encoded, channels=3).numpy()
+    except tf.errors.OpError as error:
+        raise ValueError(str(error.message).splitlines()[0]) from error
+    return image

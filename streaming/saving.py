@@ -1,0 +1,164 @@
+"""The worker's checkpoints: when one is due, what goes into it, what came of it."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import structlog
+
+from streaming.book import Book
+from streaming.checkpoints.manifest import Cause, ManifestFields
+from streaming.checkpoints.saver import Saved, Saver, Snapshot
+from streaming.control.channel import Channel
+from streaming.control.messages import Committed, Save, SaveFailed
+from streaming.errors import CheckpointError
+from streaming.kafka.watch import Watch
+from streaming.learning import Learning
+from streaming.settings import Settings
+
+WAIT_S = 0.5
+
+_log = structlog.get_logger()
+
+
+class Lineage(NamedTuple):
+    """Where this worker's checkpoints stand: writer epoch, next sequence, parent."""
+
+    epoch: int
+    sequence: int
+    parent: str | None
+
+
+class Saving:
+    """Belongs to the main thread. Where it waits it calls `idle`, which keeps the status alive."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        saver: Saver,
+        book: Book,
+        learning: Learning,
+        channel: Channel,
+        watch: Watch,
+        lineage: Lineage,
+        settings_digest: str,
+    ) -> None:
+        self._settings = settings
+        self._saver = saver
+        self._book = book
+        self._learning = learning
+        self._channel = channel
+        self._watch = watch
+        self._lineage = lineage
+        self._settings_digest = settings_digest
+        self._saved: tuple[int, int] | None = None
+        self.checkpointed: dict[int, int] = {}
+        self.error: str | None = None
+
+    def restored(self, positions: dict[int, int]) -> None:
+        """The present state is that of the checkpoint the lineage names."""
+        self.checkpointed = positions
+        self._saved = self._mark()
+
+    def request(self, save: Save) -> None:
+        self._saver.request(save)
+
+    def tick(self) -> None:
+        """Announce a save that has ended; begin one that is due."""
+        saved = self._saver.finished()
+        if saved is not None:
+            self._announce(saved)
+        cause = self._saver.due(self._mark() != self._saved)
+        if cause is not None:
+            self._saver.begin(self._snapshot, cause)
+
+    def initial(self, idle: Callable[[], None]) -> None:
+        """Checkpoint 0: initial weights and origins, durable before the first read. Raises CheckpointError."""
+        self._saver.begin(self._snapshot, "start")
+        while (saved := self._saver.finished(WAIT_S)) is None:
+            idle()
+        self._announce(saved)
+        if saved.manifest is None:
+            raise CheckpointError(f"the first checkpoint can't be written: {saved.error}")
+
+    def final(self, deadline: float, idle: Callable[[], None]) -> str | None:
+        """The id of a checkpoint of the present state, by the deadline (monotonic seconds); None if there is none."""
+        while time.monotonic() < deadline:
+            saved = self._saver.finished(min(WAIT_S, deadline - time.monotonic()))
+            if saved is not None:
+                self._announce(saved)
+                if saved.manifest is None:
+                    return None
+            idle()
+            if self._saver.busy:
+                continue
+            if self._mark() == self._saved and not self._saver.requested:
+                return self._lineage.parent
+            self._saver.begin(self._snapshot, "final")
+        return None
+
+    def _mark(self) -> tuple[int, int]:
+        """Differs whenever there is something new to save."""
+        return self._learning.step, sum(self._book.ledger.counts().values())
+
+    def _snapshot(self, cause: Cause) -> Snapshot:
+        began = time.monotonic()
+        learning, scoring = self._learning, self._learning.scoring
+        ledger = self._book.ledger.copy()
+        fields = ManifestFields(
+            parent=self._lineage.parent,
+            cause=cause,
+            step=learning.step,
+            created_at=time.time(),
+            epoch=self._lineage.epoch,
+            sequence=self._lineage.sequence,
+            settings_digest=self._settings_digest,
+            learning_rate=_finite(learning.trainer.learning_rate),
+            model_signature=learning.trainer.signature,
+            generation=ledger.generation,
+            positions={partition: ledger.position(partition) for partition in ledger.partitions()},
+            records=ledger.counts(),
+            scores=scoring.scores(),
+            trainer_state={
+                "seed": self._settings.pipeline.seed,
+                "configured_learning_rate": self._settings.model.learning_rate,
+                "newest_event_time_s": self._book.newest_event_time_s,
+                "loss": _finite(learning.loss),
+                "scoring": scoring.state(),
+            },
+        )
+        variables = learning.trainer.state()
+        self._saved = self._mark()
+        self._lineage = self._lineage._replace(sequence=self._lineage.sequence + 1)
+        return Snapshot(fields, variables, ledger, scoring.set.frozen(), time.monotonic() - began)
+
+    def _announce(self, saved: Saved) -> None:
+        """Tell the sidecar how a save went, and remember what is durable."""
+        ids = [request.request_id for request in saved.requests]
+        manifest, self.error = saved.manifest, saved.error
+        if manifest is None:
+            self._saved = None
+            _log.error("checkpoint_failed", detail=saved.error)
+            self._channel.send(SaveFailed(detail=saved.error or "", request_ids=ids))
+            return
+        self._lineage = self._lineage._replace(parent=manifest.id)
+        self.checkpointed = dict(manifest.positions)
+        self._watch.mirror(self.checkpointed, f"penstock:{self._settings.name}:{manifest.id}")
+        self._channel.send(
+            Committed(
+                checkpoint_id=manifest.id,
+                cause=saved.cause,
+                step=manifest.step,
+                size_bytes=sum(entry.size for entry in manifest.files.values()),
+                duration_s=saved.duration_s,
+                stall_s=saved.stall_s,
+                positions=self.checkpointed,
+                request_ids=ids,
+            )
+        )
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON knows no NaN."""
+    return value if value is not None and math.isfinite(value) else None

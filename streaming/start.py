@@ -1,0 +1,125 @@
+"""Composition root of the worker: from the configuration message to a running loop, announcing what takes long."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from streaming import logs
+from streaming.control.channel import Channel
+from streaming.control.messages import Allowance, Configure, Failed, Problem, Status, WorkerState
+from streaming.errors import (
+    CheckpointError,
+    CheckpointMismatch,
+    PenstockError,
+    SettingsError,
+    TrainingStopped,
+    UserCodeError,
+)
+from streaming.kafka.watch import Watch
+from streaming.settings import Settings, parse_settings
+
+if TYPE_CHECKING:
+    from streaming.worker import Worker
+
+PR_SET_PDEATHSIG = 1
+IMPORT_S = 300.0
+FAILED = 1
+
+_log = structlog.get_logger()
+
+
+def main(descriptor: int) -> None:
+    """The worker's life; leaves with os._exit, because a blocked read can't be joined."""
+    _die_with_parent()
+    channel = Channel(descriptor)
+    configure = channel.configuration()
+    code = 0
+    try:
+        settings = parse_settings(configure.settings)
+        logs.configure(settings.service.log_level, "worker")
+        _compose(settings, configure, channel).run()
+    except PenstockError as error:
+        slug = _slug(error)
+        if slug is None:
+            raise
+        _log.error("worker_failed", problem=slug, detail=str(error))
+        channel.send(Failed(problem=Problem(type=slug, detail=str(error), since=time.time())))
+        code = FAILED
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _slug(error: PenstockError) -> str | None:
+    """The problem's name when a restart can't mend it; None when it may."""
+    if isinstance(error, TrainingStopped):
+        return error.problem
+    slugs: dict[type[PenstockError], str] = {
+        SettingsError: "settings-unusable",
+        UserCodeError: "user-code-failed",
+        CheckpointMismatch: "checkpoint-mismatch",
+        CheckpointError: "checkpoint-unusable",
+    }
+    return next((slug for kind, slug in slugs.items() if isinstance(error, kind)), None)
+
+
+def _compose(settings: Settings, configure: Configure, channel: Channel) -> "Worker":
+    wake = threading.Event()
+    channel.start(on_command=wake.set)
+    watch = Watch(
+        settings.kafka,
+        f"penstock-{settings.name}-worker",
+        group_id=settings.group_id,
+        start=settings.kafka.start,
+        on_change=wake.set,
+    )
+    watch.start()
+    _first_contact(channel, watch, wake, settings)
+    channel.send(Allowance(state=WorkerState.STARTING, seconds=IMPORT_S, doing="importing TensorFlow"))
+    # TensorFlow prints every reader setting, passwords included, below level 1, and noise for every range below 3.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from streaming.assembly import assemble
+
+    return assemble(settings, configure, channel, watch, wake)
+
+
+def _first_contact(channel: Channel, watch: Watch, wake: threading.Event, settings: Settings) -> None:
+    """Give Kafka a few seconds before TensorFlow is imported, so that its absence stands in the status early."""
+    deadline = time.monotonic() + settings.kafka.bootstrap_timeout_s + 1
+    while watch.view.facts is None and watch.view.error is None and time.monotonic() < deadline:
+        wake.wait(0.1)
+        wake.clear()
+    error = watch.view.error
+    if error is not None:
+        _log.warning("kafka_unavailable", detail=error)
+    outage = Problem(type="kafka-unavailable", detail=error, since=time.time()) if error else None
+    channel.send(
+        Status(
+            state=WorkerState.STARTING,
+            step=0,
+            loss=None,
+            learning_rate=None,
+            device="",
+            reader="",
+            degraded=outage,
+            problems=[outage] if outage else [],
+            records={},
+            partitions=[],
+            scores=[],
+            newest_event_time_s=None,
+            counters=[],
+            observations={},
+        )
+    )
+
+
+def _die_with_parent() -> None:
+    """SIGKILL when the sidecar ends; first choice when memory runs out. Source: prctl(2), proc(5)."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    Path("/proc/self/oom_score_adj").write_text("500")

@@ -1,0 +1,176 @@
+"""The worker's loop: obey, settle, train or wait, save, score, report. Model and ledger change only on this thread."""
+
+import math
+import threading
+import time
+
+import structlog
+
+from streaming.book import Book
+from streaming.control.channel import Channel
+from streaming.control.messages import Finished, Pause, Resume, Save, Shutdown, WorkerState
+from streaming.errors import TrainingStopped
+from streaming.feed import RoundEnded, RoundFailed
+from streaming.kafka.watch import View, Watch
+from streaming.learning import Learning
+from streaming.ledger.ledger import Ledger
+from streaming.reading import Reading
+from streaming.records.batches import Batch
+from streaming.report import Report
+from streaming.saving import Saving
+from streaming.settings import Settings
+
+REST_S = 0.5
+TAKE_S = 0.1
+BUSY_S = 2.0  # so long after a step the state still is `training`
+SCORING_S = 120.0
+FIRST_STEP_S = 600.0
+
+_log = structlog.get_logger()
+
+
+class Worker:
+    """wake: set by whoever has news for a resting loop. bounded: leave once everything asked for is settled."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        channel: Channel,
+        watch: Watch,
+        book: Book,
+        reading: Reading,
+        learning: Learning,
+        saving: Saving,
+        report: Report,
+        wake: threading.Event,
+        bounded: bool,
+        paused: bool,
+    ) -> None:
+        self._settings = settings
+        self._channel = channel
+        self._watch = watch
+        self._book = book
+        self._reading = reading
+        self._learning = learning
+        self._saving = saving
+        self._report = report
+        self._wake = wake
+        self._bounded = bounded
+        self._paused = paused
+        self._leave_within_s: float | None = None
+
+    def run(self) -> None:
+        """Until shutdown. Raises TrainingStopped when going on would do harm."""
+        while self._leave_within_s is None:
+            self._obey()
+            if not self._book.is_open:
+                self._open_book()
+            elif self._paused:
+                self._settle()
+                self._rest()
+            else:
+                self._advance()
+            if self._book.is_open:
+                self._score()
+                self._saving.tick()
+            self.tick()
+        if self._book.is_open:
+            self._leave(self._leave_within_s)
+
+    def tick(self) -> None:
+        """Report, if it is time to."""
+        self._report.tick(self.state, self._saving)
+
+    @property
+    def state(self) -> WorkerState:
+        if self._leave_within_s is not None:
+            return WorkerState.DRAINING
+        if self._paused:
+            return WorkerState.PAUSED
+        busy = self._reading.active and time.monotonic() - self._learning.trained_at < BUSY_S
+        return WorkerState.TRAINING if busy else WorkerState.WAITING
+
+    def _obey(self) -> None:
+        for command in self._channel.commands():
+            match command:
+                case Pause():
+                    self._paused = True
+                case Resume():
+                    self._paused = False
+                case Save():
+                    self._saving.request(command)
+                case Shutdown(deadline_s=deadline_s):
+                    self._leave_within_s = deadline_s
+
+    def _advance(self) -> None:
+        """One batch, or the end of a round, or the beginning of one, or a rest."""
+        self._settle()
+        if not self._reading.active:
+            if self._finish() or not self._reading.begin():
+                self._rest()
+            return
+        match self._reading.take(TAKE_S):
+            case Batch() as batch:
+                if not self._learning.warm:
+                    self._report.allow(WorkerState.TRAINING, FIRST_STEP_S, "the first step, which may compile")
+                self._learning.train(batch)
+                self._reading.finished_with(batch)
+            case RoundEnded() | RoundFailed():
+                self._settle()
+                self._reading.end()
+
+    def _settle(self) -> None:
+        for held in self._reading.settle():
+            self._learning.hold_out(held)
+        self._book.acknowledge()
+
+    def _rest(self) -> None:
+        self._watch.set_level(not self._paused)
+        self._wake.wait(REST_S)
+        self._wake.clear()
+
+    def _open_book(self) -> None:
+        """A new training: fix the origins, and save them with the initial weights before the first read."""
+        view = self._watch.view
+        if view.facts is None or not view.origins:
+            self._rest()
+            return
+        self._refuse_to_forget(view)
+        ledger = Ledger(view.facts.generation)
+        for partition, origin in view.origins.items():
+            ledger.open_partition(partition, origin)
+        self._book.open(ledger)
+        _log.info("training_begins", topic=ledger.generation.topic, origins=dict(view.origins))
+        self._saving.initial(self.tick)
+
+    def _refuse_to_forget(self, view: View) -> None:
+        """Never begin silently from scratch: the consumer group may know this training though the folder is empty."""
+        known = next(
+            (text for text in view.group_texts.values() if text.startswith(f"penstock:{self._settings.name}:")), None
+        )
+        if known is not None and not self._settings.checkpoint.allow_fresh:
+            raise TrainingStopped(
+                "checkpoints-missing",
+                f"consumer group {self._settings.group_id} remembers {known}, but there is no checkpoint in "
+                f"{self._settings.checkpoint_directory}: mount the right folder, or set checkpoint.allow_fresh",
+            )
+
+    def _score(self) -> None:
+        if self._learning.scoring.due(self._learning.step):
+            self._report.allow(self.state, SCORING_S, "scoring the hold-out set")
+            self._learning.scoring.evaluate(self._learning.step)
+
+    def _finish(self) -> bool:
+        """A bounded run that is over takes its last checkpoint, says so, and waits to be sent home."""
+        if not self._bounded or not self._reading.finished:
+            return False
+        checkpoint_id = self._saving.final(math.inf, self.tick)
+        if checkpoint_id is not None:
+            self._channel.send(Finished(checkpoint_id=checkpoint_id))
+            self._paused = True
+        return True
+
+    def _leave(self, within_s: float) -> None:
+        """The final checkpoint, if it fits; without it nothing is lost, only repeated."""
+        if self._saving.final(time.monotonic() + within_s, self.tick) is None:
+            _log.warning("left_without_checkpoint", within_s=within_s, detail=self._saving.error)
