@@ -107,7 +107,8 @@ def demo(
     port: Annotated[int | None, typer.Option("--port", help="The service's port; 8080, or a free one.")] = None,
 ) -> None:
     """A real Kafka, drawn pets, a trained model, and a report: three minutes on two cores."""
-    from streaming.demo.run import Wishes, run_demo
+    from streaming.demo.plan import Wishes
+    from streaming.demo.run import run_demo
 
     wishes = Wishes(forever, bootstrap_servers, records, seed, directory, port)
     with _reported():

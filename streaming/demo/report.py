@@ -1,5 +1,6 @@
 """The end of a demo: what became of every record, and what the model learnt."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 from rich import box
@@ -28,6 +29,7 @@ class Report(NamedTuple):
     loss_at_end: float | None
     fresh: FreshScore
     wall_s: float
+    directory: Path
 
 
 def mismatch(report: Report) -> str | None:
@@ -66,6 +68,7 @@ def table(report: Report) -> Table:
     out.add_row("mean IoU, held-out records", _number(report.last.mean_iou), "while it trained")
     out.add_row("mean IoU, a fresh process", _number(fresh.mean_iou), f"{fresh.records} pets nobody had seen")
     out.add_row("mean IoU, constant guess", _number(fresh.baseline_mean_iou), "what knowing nothing scores")
+    out.add_row("folder", str(report.directory), "checkpoints and logs")
     out.add_row("wall time", f"{report.wall_s:.0f} s", "")
     return out
 

@@ -38,7 +38,7 @@ class Snapshot(NamedTuple):
 
 
 class Sidecar:
-    """`python -m service serve`. Settings come by environment, the log goes to a file."""
+    """`python -m service`. Settings come by environment, the log goes to a file."""
 
     def __init__(self, environment: Mapping[str, str], port: int, log: Path, *, grace_s: float = 35.0) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -50,7 +50,7 @@ class Sidecar:
 
     def start(self) -> None:
         """Start it from the main thread; it gets SIGTERM when that ends."""
-        command = [sys.executable, "-m", "service", "serve"]
+        command = [sys.executable, "-m", "service"]
         self._process = start_child(command, log=self.log, death_signal=signal.SIGTERM, environment=self._environment)
 
     def stop(self) -> int:

@@ -61,13 +61,13 @@ def test_a_broker_that_is_away_is_one_sentence_and_exit_code_1() -> None:
         env={"PENSTOCK_KAFKA__BOOTSTRAP_TIMEOUT_S": "0.5"},
     )
     assert outcome.exit_code == 1
-    assert f"error: Kafka at {NOWHERE}: connection refused" in outcome.output
+    assert f"penstock: Kafka at {NOWHERE}: connection refused" in outcome.output
 
 
 def test_a_missing_data_set_is_found_before_kafka_is_asked() -> None:
     outcome = CliRunner().invoke(app, ["produce", "oxford-pet", "/nowhere", "--bootstrap-servers", NOWHERE])
     assert outcome.exit_code == 1
-    assert "error: /nowhere/images is missing" in outcome.output
+    assert "penstock: /nowhere/images is missing" in outcome.output
 
 
 def test_producing_needs_no_tensorflow() -> None:
