@@ -187,7 +187,7 @@ def _log_crash(task: asyncio.Task[None]) -> None:
 def build(settings: Settings, command: Sequence[str], until: str | None, lock_wait_s: float) -> Service:
     """The service as it runs in production, logging included."""
     logs.configure(settings.service.log_level, "sidecar")
-    disable_created_metrics()  # they double the series and tell nothing that process_start_time_seconds doesn't
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series and tell nothing that process_start_time_seconds doesn't
     return Service(settings, command, until, _watch_kafka, _freeze_ends, lock_wait_s)
 
 

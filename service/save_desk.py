@@ -103,7 +103,6 @@ class SaveDesk(WorkerListener):
         for operation in self._operations.unfinished():
             if operation.state is OperationState.RUNNING:
                 self._operations.change(operation, OperationState.QUEUED)
-                self._set_deadline(operation)
 
     def _join_or_create(self, wanted: SaveRequest) -> Operation:
         open_ones = self._operations.unfinished()
@@ -124,7 +123,6 @@ class SaveDesk(WorkerListener):
             wanted = operation.request
             save = Save(request_id=operation.id, label=wanted.label, pinned=wanted.pin)
             if operation.state is OperationState.QUEUED and self._send(save):
-                self._cancel_deadline(operation)
                 self._operations.change(operation, OperationState.RUNNING)
 
     def _running(self, identifiers: list[str]) -> list[Operation]:
@@ -135,9 +133,8 @@ class SaveDesk(WorkerListener):
         self._operations.fail(operation, problem)
 
     def _set_deadline(self, operation: Operation) -> None:
-        """Counted from the request; only a queued one is waiting for something that may never come."""
+        """Counted from the request: whatever it waits for may never come."""
         left_s = self._deadline_s - (datetime.now(UTC) - operation.created_at).total_seconds()
-        self._cancel_deadline(operation)
         self._timers[operation.id] = asyncio.get_running_loop().call_later(max(0.0, left_s), self._expire, operation)
 
     def _cancel_deadline(self, operation: Operation) -> None:
@@ -146,5 +143,5 @@ class SaveDesk(WorkerListener):
             timer.cancel()
 
     def _expire(self, operation: Operation) -> None:
-        text = f"no worker could take the checkpoint within {self._deadline_s:.0f} s; state: {self._view.state}"
+        text = f"there was no checkpoint within {self._deadline_s:.0f} s; the service is {self._view.state}"
         self._fail(operation, details(HTTPStatus.GATEWAY_TIMEOUT, "checkpoint-deadline", text))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
 
-from service.door import Door
+from service.door import Application, Door
 from streaming.settings import Settings
 
 WORKER = (sys.executable, "-m", "streaming", "worker")
@@ -34,7 +34,7 @@ async def _serve(
 ) -> int:
     signals = _Signals()
     door = Door()
-    http = _Http(door)
+    http = HttpServer(door)
     serving = asyncio.create_task(http.serve([listener]))
     composition = await asyncio.to_thread(importlib.import_module, "service.composition")
     service = await asyncio.to_thread(composition.build, settings, command, until, lock_wait_s)
@@ -49,10 +49,10 @@ async def _serve(
     return code
 
 
-class _Http(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """uvicorn without its signal handlers: HTTP stays up while the worker shuts down."""
 
-    def __init__(self, app: Door) -> None:
+    def __init__(self, app: Application) -> None:
         super().__init__(
             uvicorn.Config(
                 app,

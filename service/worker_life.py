@@ -112,13 +112,13 @@ class WorkerLife:
     async def _watch(self) -> None:
         """Until the process has ended and is reaped."""
         while self._link.exit_code is None:
-            self._changed.clear()
             if self._link.closed:
                 self._leave_within(FAREWELL_S)
             if self._leave_by is not None and time.monotonic() > self._leave_by:
                 self._link.kill()
             elif self._leave_by is None and self._view.silent:
                 self._stall()
+            self._changed.clear()
             await self._until_changed(self._nap_s())
 
     def _nap_s(self) -> float:

@@ -27,7 +27,7 @@ TICK_S = 0.02
 class Worker:
     def __init__(self, behaviours: list[str], log: str | None, descriptor: int) -> None:
         self.channel = socket.socket(fileno=descriptor)
-        self.lines = self.channel.makefile("rb")
+        self.received = b""
         self.behaviours = behaviours
         self.log = log
         self.step = 0
@@ -46,7 +46,7 @@ class Worker:
             self.step += self.state == "training"
             self.report()
             self.misbehave()
-            if select.select([self.channel], [], [], TICK_S)[0]:
+            if b"\n" in self.received or select.select([self.channel], [], [], TICK_S)[0]:
                 self.obey(self.receive())
 
     def misbehave(self) -> None:
@@ -86,9 +86,9 @@ class Worker:
                 os._exit(0)
 
     def receive(self) -> dict:
-        line = self.lines.readline()
-        if not line:
-            os._exit(0)
+        while b"\n" not in self.received:
+            self.received += self.channel.recv(1 << 16) or os._exit(0)
+        line, _, self.received = self.received.partition(b"\n")
         message = json.loads(line)
         if self.log:
             with open(self.log, "a") as file:

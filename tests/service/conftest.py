@@ -1,0 +1,140 @@
+"""The real service with a real worker process that follows a script; only Kafka is a fake."""
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import httpx
+import pytest
+
+from service.composition import Service
+from service.server import HttpServer
+from streaming.settings import Settings, parse_settings
+
+SCRIPTED_WORKER = Path(__file__).parent / "scripted_worker.py"
+
+
+def worker_command(lives: str, log: Path | None = None) -> list[str]:
+    return [sys.executable, str(SCRIPTED_WORKER), lives, *(["--log", str(log)] if log else [])]
+
+
+def settings_for(directory: Path, **service: Any) -> Settings:
+    quick = {"port": 0, "grace_s": 5, "restart_backoff_s": 0, "log_level": "error"} | service
+    return parse_settings({"name": "test", "checkpoint": {"directory": str(directory)}, "service": quick})
+
+
+class FakeWatermarks:
+    def __init__(self) -> None:
+        self.ends: dict[int, int] = {}
+
+    def log_ends(self) -> Mapping[int, int]:
+        return self.ends
+
+    def error(self) -> str | None:
+        return None
+
+
+class Sidecar:
+    """A service on a thread of its own, with its HTTP on a free port."""
+
+    def __init__(self, settings: Settings, lives: str, log: Path | None = None, until: str | None = None) -> None:
+        self.watermarks = FakeWatermarks()
+        self._settings = settings
+        self._command = worker_command(lives, log)
+        self._until = until
+        self._up = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
+        self.exit_code: int | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._up.wait(10), "the service did not come up"
+        self.http = httpx.Client(base_url=self.url)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+        self.stop()
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._service.stop)
+            self._thread.join(20)
+            assert not self._thread.is_alive()
+
+    def ended(self) -> int | None:
+        """Wait until the service has ended by itself; its exit code."""
+        self._thread.join(10)
+        return self.exit_code
+
+    def status(self) -> dict[str, Any]:
+        body: dict[str, Any] = self.http.get("/v1/status").json()
+        return body
+
+    def reach(self, state: str) -> dict[str, Any]:
+        return eventually(lambda: (status := self.status())["state"] == state and status)
+
+    def operation(self, response: httpx.Response) -> dict[str, Any]:
+        """The operation that a 202 names, once it has ended."""
+        assert response.status_code == 202, response.text
+        where = response.headers["location"]
+        ended = ("succeeded", "failed")
+        return eventually(lambda: (body := self.http.get(where).json())["state"] in ended and body)
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._service = Service(
+            self._settings, self._command, self._until, lambda _: self.watermarks, lambda *_: {0: 96}, lock_wait_s=0.3
+        )
+        server = HttpServer(self._service.app)
+        server.config.port = 0
+        serving = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.005)
+        self.url = "http://127.0.0.1:{}".format(server.servers[0].sockets[0].getsockname()[1])
+        running = asyncio.create_task(self._service.run())
+        self._up.set()
+        self.exit_code = await running
+        server.should_exit = True
+        await serving
+
+
+def eventually(condition: Callable[[], Any], deadline_s: float = 10.0) -> Any:
+    """The condition's first true value."""
+    deadline = time.monotonic() + deadline_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
+    return value
+
+
+class SidecarFactory(Protocol):
+    def __call__(self, lives: str, *, until: str | None = None, **service: Any) -> Sidecar: ...
+
+
+@pytest.fixture
+def sidecar(tmp_path: Path) -> Iterator[SidecarFactory]:
+    """Starts services over one checkpoint directory; stops what a test left running."""
+    started: list[Sidecar] = []
+
+    def start(lives: str, *, until: str | None = None, **service: Any) -> Sidecar:
+        one = Sidecar(settings_for(tmp_path / "run", **service), lives, tmp_path / "received", until)
+        started.append(one.__enter__())
+        return one
+
+    yield start
+    for one in started:
+        one.__exit__()
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
+    """One service that trains, for tests that leave it as they found it."""
+    directory = tmp_path_factory.mktemp("training")
+    with Sidecar(settings_for(directory / "run"), "well", directory / "received") as one:
+        one.reach("training")
+        yield one

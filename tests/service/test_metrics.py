@@ -1,0 +1,54 @@
+"""Counters and gauges from frames."""
+
+from prometheus_client import CollectorRegistry
+
+from service.lag import Lag
+from service.metrics import Metrics
+from service.worker_life import Ending, Reason
+from service.worker_view import WorkerView
+from streaming.control.messages import Sample, Status, WorkerState
+
+
+def frame(**counters: float) -> Status:
+    return Status(
+        state=WorkerState.TRAINING, step=1, loss=float("nan"), learning_rate=None, device="CPU", reader="r",
+        degraded=None, problems=[], records={}, partitions=[], scores=[], newest_event_time_s=None,
+        counters=[Sample(name=name, value=value) for name, value in counters.items()], observations={},
+    )  # fmt: skip
+
+
+def test_counters_never_fall_over_worker_restarts() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, WorkerView(60), Lag())
+    seen = []
+    for life in ((3, 7), (0, 2, 9), (1,)):
+        metrics.worker_started()
+        for value in life:
+            metrics.worker_said(frame(steps_total=value))
+            seen.append(registry.get_sample_value("penstock_steps_total"))
+        metrics.worker_gone(Ending(Reason.KILLED, "signal SIGKILL", None, False))
+    assert seen == [3, 7, 7, 9, 16, 17]
+    assert registry.get_sample_value("penstock_worker_restarts_total", {"reason": "killed"}) == 2
+
+
+def test_reasons_become_labels_and_other_labels_are_added_up() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, WorkerView(60), Lag())
+    metrics.worker_started()
+    samples = [
+        Sample(name="records_dead_lettered_total", labels={"reason": "decode"}, value=2),
+        Sample(name="records_trained_total", labels={"partition": "0"}, value=5),
+        Sample(name="records_trained_total", labels={"partition": "1"}, value=6),
+        Sample(name="a_later_release_counts_this", value=1),
+    ]
+    metrics.worker_said(frame().model_copy(update={"counters": samples}))
+    assert registry.get_sample_value("penstock_records_dead_lettered_total", {"reason": "decode"}) == 2
+    assert registry.get_sample_value("penstock_records_trained_total") == 11
+
+
+def test_every_state_has_a_series_and_one_of_them_holds() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, WorkerView(60), Lag())
+    metrics.refresh()
+    values = {s: registry.get_sample_value("penstock_worker_state", {"state": s}) for s in WorkerState}
+    assert values == {s: float(s is WorkerState.STARTING) for s in WorkerState}
