@@ -1,6 +1,7 @@
 """The real service with a real worker process that follows a script; only Kafka is a fake."""
 
 import asyncio
+import logging
 import sys
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Any, Protocol, Self
 
 import httpx
 import pytest
+import structlog
 
 from service.composition import Service
 from service.server import HttpServer
@@ -95,7 +97,8 @@ class Sidecar:
         serving = asyncio.create_task(server.serve())
         while not server.started:
             await asyncio.sleep(0.005)
-        self.url = "http://127.0.0.1:{}".format(server.servers[0].sockets[0].getsockname()[1])
+        port = server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
         running = asyncio.create_task(self._service.run())
         self._up.set()
         self.exit_code = await running
@@ -110,6 +113,12 @@ def eventually(condition: Callable[[], Any], deadline_s: float = 10.0) -> Any:
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.01)
     return value
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet() -> None:
+    """Log lines don't mix with what commands print."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 class SidecarFactory(Protocol):

@@ -40,8 +40,8 @@ class Worker:
         self.behaviour = self.behaviours[min(self.epoch, len(self.behaviours)) - 1]
         self.state = "paused" if configure["paused"] else "training"
         self.send(kind="allowance", state="restoring", seconds=0.1, doing="restoring")
-        if self.behaviour == "starting":
-            signal.pause()
+        while self.behaviour == "starting":
+            self.obey(self.receive())
         while True:
             self.step += self.state == "training"
             self.report()
@@ -81,6 +81,8 @@ class Worker:
                 self.send(kind="save_failed", detail="disk full", request_ids=[message["request_id"]])
             case "save":
                 self.commit("request", [message["request_id"]])
+            case "shutdown" if self.behaviour == "starting":
+                os._exit(0)
             case "shutdown" if self.behaviour != "stubborn":
                 self.commit("final", [])
                 os._exit(0)
@@ -111,8 +113,10 @@ class Worker:
             problems=[],
             records={"trained": position, **records},
             partitions=[
-                dict(topic="pets", partition=0, origin=0, position=position, fetched=position, trained=position,
-                     checkpointed=0)
+                {
+                    "topic": "pets", "partition": 0, "origin": 0, "position": position, "fetched": position,
+                    "trained": position, "checkpointed": 0,
+                }
             ],
             scores=[{"set": "prequential", "name": "mean_iou", "class_": "", "value": 0.5}],
             newest_event_time_s=1.7e9,

@@ -108,7 +108,7 @@ def test_budget_exhausted_means_failed(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "crashes", restart_budget=2)
 
     async def scenario(running: "asyncio.Task[None]") -> None:
-        with pytest.raises(WorkerFailed, match="3 times .* signal SIGSEGV"):
+        with pytest.raises(WorkerFailed, match=r"3 times .* signal SIGSEGV"):
             await running
         assert len(bench.heard.endings) == 3
 

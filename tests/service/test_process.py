@@ -1,0 +1,102 @@
+"""The process as the operating system sees it: start, signals, exit codes."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.cli import main
+from tests.service.conftest import SCRIPTED_WORKER, eventually
+
+SERVE = (
+    "import sys; from service.server import serve; from streaming.settings import load_settings;"
+    "flags = {{'service': {{'port': 0, 'grace_s': 5}}, 'checkpoint': {{'directory': {directory!r}}}}};"
+    "sys.exit(serve(load_settings(None, flags), command=[sys.executable, {worker!r}, {lives!r}]))"
+)
+
+
+@contextmanager
+def process(directory: Path, lives: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """A sidecar process and its address, as its log tells it."""
+    code = SERVE.format(directory=str(directory / "run"), worker=str(SCRIPTED_WORKER), lives=lives)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as one:
+        assert one.stdout is not None
+        try:
+            event = json.loads(one.stdout.readline())
+            assert event["event"] == "http_listening"
+            yield one, event["url"]
+        finally:
+            one.kill()
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True).stdout
+
+
+def state(url: str) -> str:
+    return str(httpx.get(f"{url}/v1/status").json()["state"])
+
+
+def test_sigterm_shuts_down_and_exits_0(tmp_path: Path) -> None:
+    with process(tmp_path, "well") as (one, url):
+        eventually(lambda: state(url) == "training")
+        one.send_signal(signal.SIGTERM)
+        output, _ = one.communicate(timeout=10)
+        assert one.returncode == 0
+        events = [json.loads(line) for line in output.splitlines()]
+        assert [event["cause"] for event in events if event["event"] == "checkpoint_committed"] == ["final"]
+        assert events[-1]["event"] == "worker_exited"
+
+
+def test_livez_answers_before_the_worker_does(tmp_path: Path) -> None:
+    with process(tmp_path, "starting") as (one, url):
+        assert httpx.get(f"{url}/livez").status_code == 200
+        assert httpx.get(f"{url}/readyz").status_code == 503
+        one.send_signal(signal.SIGINT)
+        assert one.wait(10) == 0
+
+
+def test_import_of_service_app_loads_no_tensorflow_and_listening_needs_little() -> None:
+    code = (
+        "import sys, service.cli, service.server, streaming.settings; print(*sys.modules);"
+        "import service.app, service.composition, service.remote; print(*sys.modules)"
+    )
+    before_listening, all_of_it = (set(line.split()) for line in run(code).splitlines())
+    assert "uvicorn" in before_listening
+    assert not before_listening & {"fastapi", "structlog", "numpy", "httpx", "prometheus_client"}
+    assert "fastapi" in all_of_it
+    assert not all_of_it & {"tensorflow", "keras", "tensorflow_io", "kafka"}
+
+
+def test_wrong_setting_is_one_line_and_exit_2() -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "service", "--set", "kafka.topci=x"], capture_output=True, text=True, timeout=30
+    )
+    expected = 2, "", "penstock: kafka.topci: unknown setting\n"
+    assert (answer.returncode, answer.stdout, answer.stderr) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "named"),
+    [
+        (["--set", "pipeline.batch_size=none"], 2, "pipeline.batch_size"),
+        (["--set", "nonsense"], 2, "--set nonsense"),
+        (["--config", "/missing.toml"], 2, "/missing.toml"),
+        (["--host", "203.0.113.1"], 1, "can't listen on 203.0.113.1:8080"),
+    ],
+)
+def test_what_cannot_work_is_one_line(
+    arguments: list[str], code: int, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(["serve", *arguments])
+    assert exit.value.code == code
+    line = capsys.readouterr().err
+    assert named in line
+    assert line.count("\n") == 1
