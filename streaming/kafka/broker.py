@@ -9,9 +9,16 @@ from typing import Any, NamedTuple, Self
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import KafkaError, NoError
+from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    KafkaError,
+    NoError,
+    NotCoordinatorError,
+)
 from kafka.protocol.consumer.offsets import IsolationLevel
 from kafka.structs import OffsetAndMetadata
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from streaming.errors import KafkaUnavailable
 from streaming.ledger.ledger import Generation
@@ -19,6 +26,14 @@ from streaming.settings import KafkaSettings
 
 UNKNOWN_TOPIC, TOPIC_DENIED = 3, 29
 REQUEST_TIMEOUT_MS = 5_000
+
+# The first question about any group makes the broker create its offsets topic; until then nobody answers.
+_patiently = Retrying(
+    retry=retry_if_exception_type((CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError)),
+    stop=stop_after_delay(5),
+    wait=wait_fixed(0.2),
+    reraise=True,
+)
 
 
 class TopicFacts(NamedTuple):
@@ -109,7 +124,7 @@ class Broker:
             for partition, offset in positions.items()
         }
         with translated(f"consumer group {group_id}"):
-            answers = self._admin.alter_group_offsets(group_id, entries)
+            answers = _patiently(self._admin.alter_group_offsets, group_id, entries)
         refused = {error.__name__ for error in answers.values() if error is not NoError}
         if refused:
             raise KafkaUnavailable(f"consumer group {group_id} refuses positions: {', '.join(sorted(refused))}")
@@ -117,7 +132,7 @@ class Broker:
     def mirrored(self, group_id: str) -> dict[int, str]:
         """The texts beside the group's positions of this topic; empty when the group is unknown."""
         with translated(f"consumer group {group_id}"):
-            offsets = self._admin.list_group_offsets({group_id: None}).get(group_id, {})
+            offsets = _patiently(self._admin.list_group_offsets, {group_id: None}).get(group_id, {})
         return {tp.partition: entry.metadata for tp, entry in offsets.items() if tp.topic == self._kafka.topic}
 
     def _offsets(self, partitions: Collection[int], spec: object) -> dict[int, int]:
