@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from service.app import Collaborators, create_app
 from service.auth import Guard
+from service.door import Application
 from service.folder import ServiceFolder
 from service.lag import Lag, Watermarks
 from service.lock import DirectoryLock, DirectoryLocked
@@ -35,7 +36,7 @@ Ends = Mapping[int, int]
 
 
 class Service:
-    """Everything but the listening socket. until: `now` or an ISO time, for a bounded run.
+    """Everything but HTTP, which works with its `parts`. until: `now` or an ISO time, for a bounded run.
 
     watch: starts something that knows where the log ends, on a thread. freeze: resolves `until`, on a thread.
     """
@@ -68,19 +69,17 @@ class Service:
         metrics = Metrics(CollectorRegistry(), self.view, self._lag)
         self._supervisor.listen(self._desk)
         self._supervisor.listen(metrics)
-        self.app = create_app(
-            Collaborators(
-                name=settings.name,
-                version=version("penstock"),
-                view=self.view,
-                supervisor=self._supervisor,
-                shelf=shelf,
-                operations=self._operations,
-                desk=self._desk,
-                metrics=metrics,
-                lag=self._lag,
-                guard=Guard(settings.service),
-            )
+        self.parts = Collaborators(
+            name=settings.name,
+            version=version("penstock"),
+            view=self.view,
+            supervisor=self._supervisor,
+            shelf=shelf,
+            operations=self._operations,
+            desk=self._desk,
+            metrics=metrics,
+            lag=self._lag,
+            guard=Guard(settings.service),
         )
 
     async def run(self) -> int:
@@ -184,11 +183,14 @@ def _log_crash(task: asyncio.Task[None]) -> None:
         _log.error("log_end_watch_failed", exc_info=error)
 
 
-def build(settings: Settings, command: Sequence[str], until: str | None, lock_wait_s: float) -> Service:
-    """The service as it runs in production, logging included."""
+def build(
+    settings: Settings, command: Sequence[str], until: str | None, lock_wait_s: float
+) -> tuple[Service, Application]:
+    """The service as it runs in production, and its HTTP; logging included."""
     logs.configure(settings.service.log_level, "sidecar")
     disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series and tell nothing that process_start_time_seconds doesn't
-    return Service(settings, command, until, _watch_kafka, _freeze_ends, lock_wait_s)
+    service = Service(settings, command, until, _watch_kafka, _freeze_ends, lock_wait_s)
+    return service, create_app(service.parts)
 
 
 def _watch_kafka(settings: Settings) -> Watermarks:

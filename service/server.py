@@ -37,9 +37,9 @@ async def _serve(
     http = HttpServer(door)
     serving = asyncio.create_task(http.serve([listener]))
     composition = await asyncio.to_thread(importlib.import_module, "service.composition")
-    service = await asyncio.to_thread(composition.build, settings, command, until, lock_wait_s)
+    service, application = await asyncio.to_thread(composition.build, settings, command, until, lock_wait_s)
     _log_address(listener)
-    door.open(service.app)
+    door.open(application)
     signals.connect(service.stop)
     try:
         code: int = await service.run()

@@ -13,7 +13,9 @@ import httpx
 import pytest
 import structlog
 
+from service.app import create_app
 from service.composition import Service
+from service.lag import Watermarks
 from service.server import HttpServer
 from streaming.settings import Settings, parse_settings
 
@@ -40,17 +42,20 @@ class FakeWatermarks:
         return None
 
 
+def service_with(settings: Settings, command: list[str], watermarks: Watermarks, until: str | None = None) -> Service:
+    """A service as in production, but for Kafka: `now` is always offset 96 of partition 0."""
+    return Service(settings, command, until, lambda _: watermarks, lambda *_: {0: 96}, lock_wait_s=0.3)
+
+
 class Sidecar:
     """A service on a thread of its own, with its HTTP on a free port."""
 
-    def __init__(self, settings: Settings, lives: str, log: Path | None = None, until: str | None = None) -> None:
+    def __init__(self, settings: Settings, lives: str, log: Path | None = None) -> None:
         self.watermarks = FakeWatermarks()
         self._settings = settings
         self._command = worker_command(lives, log)
-        self._until = until
         self._up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
-        self.exit_code: int | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -68,11 +73,6 @@ class Sidecar:
             self._thread.join(20)
             assert not self._thread.is_alive()
 
-    def ended(self) -> int | None:
-        """Wait until the service has ended by itself; its exit code."""
-        self._thread.join(10)
-        return self.exit_code
-
     def status(self) -> dict[str, Any]:
         body: dict[str, Any] = self.http.get("/v1/status").json()
         return body
@@ -89,10 +89,8 @@ class Sidecar:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._service = Service(
-            self._settings, self._command, self._until, lambda _: self.watermarks, lambda *_: {0: 96}, lock_wait_s=0.3
-        )
-        server = HttpServer(self._service.app)
+        self._service = service_with(self._settings, self._command, self.watermarks)
+        server = HttpServer(create_app(self._service.parts))
         server.config.port = 0
         serving = asyncio.create_task(server.serve())
         while not server.started:
@@ -101,7 +99,7 @@ class Sidecar:
         self.url = f"http://127.0.0.1:{port}"
         running = asyncio.create_task(self._service.run())
         self._up.set()
-        self.exit_code = await running
+        await running
         server.should_exit = True
         await serving
 
@@ -122,7 +120,7 @@ def quiet() -> None:
 
 
 class SidecarFactory(Protocol):
-    def __call__(self, lives: str, *, until: str | None = None, **service: Any) -> Sidecar: ...
+    def __call__(self, lives: str, **service: Any) -> Sidecar: ...
 
 
 @pytest.fixture
@@ -130,8 +128,8 @@ def sidecar(tmp_path: Path) -> Iterator[SidecarFactory]:
     """Starts services over one checkpoint directory; stops what a test left running."""
     started: list[Sidecar] = []
 
-    def start(lives: str, *, until: str | None = None, **service: Any) -> Sidecar:
-        one = Sidecar(settings_for(tmp_path / "run", **service), lives, tmp_path / "received", until)
+    def start(lives: str, **service: Any) -> Sidecar:
+        one = Sidecar(settings_for(tmp_path / "run", **service), lives, tmp_path / "received")
         started.append(one.__enter__())
         return one
 

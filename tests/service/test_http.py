@@ -1,5 +1,6 @@
 """The API over real HTTP."""
 
+from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from streaming.checkpoints.manifest import ManifestFields
 from streaming.checkpoints.store import LEDGER_FILE, CheckpointStore
 from streaming.ledger.ledger import Generation, Kind, Ledger
-from tests.service.conftest import Sidecar, SidecarFactory, eventually
+from tests.service.conftest import Sidecar, SidecarFactory, eventually, settings_for
 
 PROBLEM = "application/problem+json"
 
@@ -145,30 +146,22 @@ def test_failed_service_is_live_and_not_ready_and_names_the_problem(sidecar: Sid
     assert_problem(one.http.post("/v1/checkpoints"), HTTPStatus.CONFLICT, "not-now")
 
 
-def test_failed_service_exits_1_if_told_so(sidecar: SidecarFactory) -> None:
-    assert sidecar("fails", on_failed="exit").ended() == 1
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
+    """A service over five checkpoints, whose worker doesn't get beyond its start."""
+    directory = tmp_path_factory.mktemp("stored") / "run"
+    write_checkpoints(directory, 5)
+    with Sidecar(settings_for(directory), "starting") as one:
+        yield one
 
 
-def test_second_service_names_the_holder_of_the_directory(sidecar: SidecarFactory) -> None:
-    first, second = sidecar("well"), sidecar("well")
-    holder, waiting = sorted((first, second), key=lambda one: one.status()["state"] != "training")
-    refused = eventually(lambda: next((one for one in (holder, waiting) if one.status()["state"] == "failed"), None))
-    problem = refused.status()["problems"][0]
-    assert problem["id"] == "directory-locked"
-    assert "in use by process" in problem["detail"]
+def test_livez_answers_before_the_worker_does(stored: Sidecar) -> None:
+    codes = [stored.http.get(f"/{probe}").status_code for probe in ("livez", "readyz", "startupz")]
+    assert codes == [200, 503, 503]
 
 
-def test_bounded_run_exits_0_when_it_is_finished(sidecar: SidecarFactory) -> None:
-    assert sidecar("finishes", until="now").ended() == 0
-
-
-def test_bounded_run_that_fails_exits_1(sidecar: SidecarFactory) -> None:
-    assert sidecar("fails", until="now").ended() == 1
-
-
-def test_checkpoints_are_paged_newest_first(sidecar: SidecarFactory, tmp_path: Path) -> None:
-    written = write_checkpoints(tmp_path / "run", 5)
-    http = sidecar("starting").http
+def test_checkpoints_are_paged_newest_first(stored: Sidecar) -> None:
+    http = stored.http
     seen, cursor = [], None
     while True:
         page = http.get("/v1/checkpoints", params={"limit": 2} | ({"cursor": cursor} if cursor else {})).json()
@@ -176,14 +169,13 @@ def test_checkpoints_are_paged_newest_first(sidecar: SidecarFactory, tmp_path: P
         cursor = page["next"]
         if cursor is None:
             break
-    assert seen == written[::-1]
-    shown = http.get(f"/v1/checkpoints/{written[0]}").json()
+    assert seen == [f"e000001-s00000000{number}" for number in (4, 3, 2, 1, 0)]
+    shown = http.get("/v1/checkpoints/e000001-s000000000").json()
     assert (shown["parent"], shown["step"], shown["integrity"]) == (None, 0, "unverified")
 
 
-def test_records_pages_join_to_the_whole_ledger(sidecar: SidecarFactory, tmp_path: Path) -> None:
-    (identifier,) = write_checkpoints(tmp_path / "run", 1)
-    url, http = f"/v1/checkpoints/{identifier}/records", sidecar("starting").http
+def test_records_pages_join_to_the_whole_ledger(stored: Sidecar) -> None:
+    url, http = "/v1/checkpoints/e000001-s000000002/records", stored.http
     whole = http.get(url).json()
     assert whole["next"] is None
     first, second = whole["partitions"]
@@ -202,12 +194,10 @@ def test_records_pages_join_to_the_whole_ledger(sidecar: SidecarFactory, tmp_pat
     assert_problem(http.get(url, params={"cursor": "x"}), HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request")
 
 
-def test_positions_are_the_newest_checkpoints_while_no_worker_reports(sidecar: SidecarFactory, tmp_path: Path) -> None:
-    write_checkpoints(tmp_path / "run", 3)
-    one = sidecar("starting")
-    partitions = eventually(lambda: one.status()["partitions"])
+def test_positions_are_the_newest_checkpoints_while_no_worker_reports(stored: Sidecar) -> None:
+    partitions = eventually(lambda: stored.status()["partitions"])
     assert [(each["partition"], each["position"], each["trained"]) for each in partitions] == [(0, 11, 4), (3, 2, 0)]
-    assert one.http.get("/startupz").status_code == 503
+    assert stored.status()["step"] == 4
 
 
 def write_checkpoints(directory: Path, count: int) -> list[str]:

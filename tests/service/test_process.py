@@ -45,6 +45,7 @@ def state(url: str) -> str:
 
 def test_sigterm_shuts_down_and_exits_0(tmp_path: Path) -> None:
     with process(tmp_path, "well") as (one, url):
+        assert httpx.get(f"{url}/livez").status_code == 200
         eventually(lambda: state(url) == "training")
         one.send_signal(signal.SIGTERM)
         output, _ = one.communicate(timeout=10)
@@ -52,14 +53,6 @@ def test_sigterm_shuts_down_and_exits_0(tmp_path: Path) -> None:
         events = [json.loads(line) for line in output.splitlines()]
         assert [event["cause"] for event in events if event["event"] == "checkpoint_committed"] == ["final"]
         assert events[-1]["event"] == "worker_exited"
-
-
-def test_livez_answers_before_the_worker_does(tmp_path: Path) -> None:
-    with process(tmp_path, "starting") as (one, url):
-        assert httpx.get(f"{url}/livez").status_code == 200
-        assert httpx.get(f"{url}/readyz").status_code == 503
-        one.send_signal(signal.SIGINT)
-        assert one.wait(10) == 0
 
 
 def test_import_of_service_app_loads_no_tensorflow_and_listening_needs_little() -> None:
