@@ -152,8 +152,9 @@ class WorkerLife:
 
     def _leave_within(self, seconds: float) -> None:
         leave_by = time.monotonic() + seconds
-        self._leave_by = leave_by if self._leave_by is None else min(self._leave_by, leave_by)
-        self._changed.set()
+        if self._leave_by is None or leave_by < self._leave_by:  # else the watch, which calls this, would never sleep
+            self._leave_by = leave_by
+            self._changed.set()
 
     def _said(self, message: ToSidecar) -> None:
         leaving = self._leave_by is not None
