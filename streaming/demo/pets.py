@@ -1,5 +1,6 @@
 """Drawn photographs of pets with trimaps, the same for the same seed and index on every machine."""
 
+from functools import cache
 from random import Random
 from typing import NamedTuple
 
@@ -35,10 +36,10 @@ def draw_pet(seed: int, index: int, width: int = 500, height: int = 375, species
     brush = Brush(height, width, _placement(width, height, random))
     draw_animal(brush, kind, random)
     image = draw_scenery(height, width, random)
-    cv2.multiply(brush.coat, _crop(_FUR, height, width, random), dst=brush.coat, scale=1 / 128)
+    cv2.multiply(brush.coat, _crop(_fur(), height, width, random), dst=brush.coat, scale=1 / 128)
     cv2.copyTo(brush.coat, brush.silhouette, image)
     cv2.multiply(image, draw_light(brush.silhouette, random), dst=image, scale=1 / 128)
-    cv2.addWeighted(image, 1, _crop(_GRAIN, height, width, random), 1, -128, dst=image)
+    cv2.addWeighted(image, 1, _crop(_grain(), height, width, random), 1, -128, dst=image)
     return Pet(image, _trimap(brush.silhouette), kind)
 
 
@@ -99,5 +100,11 @@ def _crop(texture: NDArray[np.uint8], height: int, width: int, random: Random) -
     return texture[top : top + height, left : left + width]
 
 
-_FUR = _texture(1, (1.2, 5.0), coarse=10, fine=4)
-_GRAIN = _texture(2, (1.5, 1.5), coarse=3, fine=2.5)
+@cache
+def _fur() -> NDArray[np.uint8]:
+    return _texture(1, (1.2, 5.0), coarse=10, fine=4)
+
+
+@cache
+def _grain() -> NDArray[np.uint8]:
+    return _texture(2, (1.5, 1.5), coarse=3, fine=2.5)

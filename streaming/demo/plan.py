@@ -48,6 +48,7 @@ def child_environment(servers: str, topic: str, checkpoints: Path, port: int) ->
         # Whole blocks of 32 offsets are held out; 3,500 records hold about 110, so .02 might draw none.
         "EVALUATION__FRACTION": "0.06",
         "EVALUATION__INTERVAL_S": "10",
+        "SERVICE__GRACE_S": "15",
         "SERVICE__HOST": "127.0.0.1",
         "SERVICE__PORT": str(port),
     }

@@ -53,7 +53,7 @@ class Demo:
     def run(self) -> Report:
         """Returns when every record is settled and scored; with `forever` only Ctrl-C ends it. Raises PenstockError."""
         make_empty(self._directory)
-        with ExitStack() as children:
+        with ExitStack() as children, self._says_goodbye():
             own = self._wishes.bootstrap_servers
             servers = own or children.enter_context(self._kafka())
             port = self._wishes.port or (8080 if is_free(8080) else free_port())
@@ -73,6 +73,14 @@ class Demo:
             last = sidecar.snapshot() or last
             self._stop(sidecar)
         return self._report(last, checkpoint_id, fresh)
+
+    @contextmanager
+    def _says_goodbye(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._screen.stage("stopping everything")
+            raise
 
     @contextmanager
     def _kafka(self) -> Iterator[str]:

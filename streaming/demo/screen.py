@@ -92,9 +92,9 @@ def training_line(snapshot: Snapshot, losses: list[float], scores: list[float]) 
     parts = [snapshot.state if snapshot.step or not snapshot.doing else f"{snapshot.state}: {snapshot.doing}"]
     parts += [f"step {snapshot.step}", f"{snapshot.records_per_s:.0f} records/s"]
     if losses:
-        parts.append(f"loss {losses[-1]:.3f} {spark(losses)}")
+        parts.append(f"loss {losses[-1]:.3f} {spark(losses)}".rstrip())
     if scores:
-        parts.append(f"hold-out mean IoU {scores[-1]:.3f} {spark(scores)}")
+        parts.append(f"hold-out mean IoU {scores[-1]:.3f} {spark(scores)}".rstrip())
     if snapshot.lag is not None:
         parts.append(f"lag {snapshot.lag}")
     if snapshot.problem:

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,18 +40,29 @@ class Snapshot(NamedTuple):
 class Sidecar:
     """`python -m service`. Settings come by environment, the log goes to a file."""
 
-    def __init__(self, environment: Mapping[str, str], port: int, log: Path, *, grace_s: float = 35.0) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        port: int,
+        log: Path,
+        *,
+        grace_s: float = 35.0,
+        command: Sequence[str] = (sys.executable, "-m", "service"),
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
         self._environment = environment
         self._grace_s = grace_s
+        self._command = command
         self._process: subprocess.Popen[bytes] | None = None
-        self._http = httpx.Client(base_url=self.url, timeout=10, trust_env=False)
+        self._http = httpx.Client(base_url=self.url, timeout=10, trust_env=False, transport=transport)
 
     def start(self) -> None:
         """Start it from the main thread; it gets SIGTERM when that ends."""
-        command = [sys.executable, "-m", "service"]
-        self._process = start_child(command, log=self.log, death_signal=signal.SIGTERM, environment=self._environment)
+        self._process = start_child(
+            self._command, log=self.log, death_signal=signal.SIGTERM, environment=self._environment
+        )
 
     def stop(self) -> int:
         """SIGTERM: it finishes the step, takes a last checkpoint and leaves with 0."""
