@@ -17,6 +17,7 @@ from streaming.control.messages import (
     Configure,
     Failed,
     Finished,
+    Greeting,
     Problem,
     Shutdown,
     Status,
@@ -159,6 +160,8 @@ class WorkerLife:
     def _said(self, message: ToSidecar) -> None:
         leaving = self._leave_by is not None
         match message:
+            case Greeting(degraded=degraded):
+                self._view.greet(degraded)
             case Status():
                 self._view.report(message)
             case Allowance():

@@ -46,6 +46,7 @@ class WorkerView:
         self.desired = Desired.RUNNING
         self.failure: Problem | None = None
         self.outage: Problem | None = None
+        self.greeting: Problem | None = None
         self.status: Status | None = None
         self.durable: Durable | None = None
         self.committed: Committed | None = None
@@ -68,6 +69,11 @@ class WorkerView:
         self.state, self.doing = WorkerState.STARTING, "the worker is starting"
         self.expect_report(time.monotonic())
 
+    def greet(self, degraded: Problem | None) -> None:
+        """A new worker lives; until it reports, the newest checkpoint goes on being the truth."""
+        self.greeting = degraded
+        self.expect_report(time.monotonic())
+
     def allow(self, allowance: Allowance) -> None:
         self.state, self.doing = allowance.state, allowance.doing
         self.report_due, self.patience_s = time.monotonic(), max(self._stall_s, allowance.seconds)
@@ -85,7 +91,7 @@ class WorkerView:
 
     def end(self, state: WorkerState, doing: str) -> None:
         """The worker is gone: what it said last is no longer true, the newest checkpoint is."""
-        self.pid, self.status, self.state, self.doing = None, None, state, doing
+        self.pid, self.status, self.greeting, self.state, self.doing = None, None, None, state, doing
         self._marks.clear()
 
     def fail(self, problem: Problem) -> None:
@@ -123,13 +129,15 @@ class WorkerView:
     @property
     def degraded(self) -> Problem | None:
         """What keeps training from going on: the worker's word, or an outage that the service itself met."""
-        return self.status.degraded if self.status is not None else self.outage
+        return self.status.degraded if self.status is not None else self.outage or self.greeting
 
     @property
     def problems(self) -> list[Problem]:
         """Everything that a person should know, the gravest first."""
         own = [problem for problem in (self.failure, self.outage) if problem is not None]
-        return own + (self.status.problems if self.status is not None else [])
+        if self.status is not None:
+            return own + self.status.problems
+        return own + ([self.greeting] if self.greeting is not None else [])
 
     def rates(self) -> Rates:
         if len(self._marks) < 2 or self.status is None:

@@ -13,7 +13,7 @@ import structlog
 
 from streaming import logs
 from streaming.control.channel import Channel
-from streaming.control.messages import Allowance, Configure, Failed, Problem, Status, WorkerState
+from streaming.control.messages import Allowance, Configure, Failed, Greeting, Problem, WorkerState
 from streaming.errors import (
     CheckpointError,
     CheckpointMismatch,
@@ -99,24 +99,7 @@ def _first_contact(channel: Channel, watch: Watch, wake: threading.Event, settin
     if error is not None:
         _log.warning("kafka_unavailable", detail=error)
     outage = Problem(type="kafka-unavailable", detail=error, since=time.time()) if error else None
-    channel.send(
-        Status(
-            state=WorkerState.STARTING,
-            step=0,
-            loss=None,
-            learning_rate=None,
-            device="",
-            reader="",
-            degraded=outage,
-            problems=[outage] if outage else [],
-            records={},
-            partitions=[],
-            scores=[],
-            newest_event_time_s=None,
-            counters=[],
-            observations={},
-        )
-    )
+    channel.send(Greeting(degraded=outage))
 
 
 def _die_with_parent() -> None:

@@ -1,7 +1,7 @@
 """What sidecar and worker say to each other: one JSON object a line over a socketpair.
 
 Sidecar to worker: Configure (first), Pause, Resume, Save, Shutdown.
-Worker to sidecar: Allowance, Status, Committed, SaveFailed, Finished, Failed. End of file means death.
+Worker to sidecar: Greeting, Allowance, Status, Committed, SaveFailed, Finished, Failed. End of file means death.
 """
 
 from enum import StrEnum
@@ -109,6 +109,13 @@ class Allowance(_Message):
     doing: str
 
 
+class Greeting(_Message):
+    """The worker's first word, before TensorFlow is imported: whether Kafka was there."""
+
+    kind: Literal["greeting"] = "greeting"
+    degraded: Problem | None
+
+
 class Status(_Message):
     """Sent after a step (at most every 50 ms), and every second when idle, paused or saving."""
 
@@ -164,7 +171,9 @@ class Failed(_Message):
 
 
 ToWorker = Annotated[Configure | Pause | Resume | Save | Shutdown, Field(discriminator="kind")]
-ToSidecar = Annotated[Allowance | Status | Committed | SaveFailed | Finished | Failed, Field(discriminator="kind")]
+ToSidecar = Annotated[
+    Greeting | Allowance | Status | Committed | SaveFailed | Finished | Failed, Field(discriminator="kind")
+]
 _TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(ToWorker)
 _TO_SIDECAR: TypeAdapter[ToSidecar] = TypeAdapter(ToSidecar)
 
