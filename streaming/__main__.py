@@ -9,6 +9,10 @@ def main() -> None:
         from streaming.start import main as work
 
         work(int(sys.argv[3]))
+    elif sys.argv[1:2] == ["score"]:
+        from streaming.score import main as score
+
+        score(sys.argv[2:])
     else:
         from streaming.demo.cli import app
 
