@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from streaming.arrays import Array
 from streaming.records.batches import Batch, Intake, Rejected
+from streaming.records.op_error import sentence
 from streaming.round import Round
 
 QUEUE_BATCHES = 1  # beside the two that the chain prefetches
@@ -45,6 +46,7 @@ class Feed:
         self._dataset = build(self._ranges, _Current(self))
         self._pump: _Pump | None = None
         self._round: Round | None = None
+        self._unclaimed: Round | None = None  # whose ranges no iteration has asked for yet
 
     @property
     def active(self) -> bool:
@@ -53,7 +55,7 @@ class Feed:
     def begin(self, new: Round) -> None:
         """Start a round; the one before must be over."""
         assert self._pump is None, "a round is running"
-        self._round = new
+        self._round = self._unclaimed = new
         self._pump = _Pump(self._dataset)
 
     def take(self, timeout_s: float) -> Item | None:
@@ -71,14 +73,16 @@ class Feed:
         assert self._pump is not None
         self._round.stop()
         self._pump.stop()
-        self._round, self._pump = None, None
+        self._round = self._unclaimed = self._pump = None
 
     def current(self) -> Round | None:
         return self._round
 
     def _ranges(self) -> Iterator[tuple[int, int, int, int]]:
-        if self._round is not None:
-            yield from self._round.ranges()
+        """A round's ranges go to one iteration only: a retired one may get here late, when the next has begun."""
+        claimed, self._unclaimed = self._unclaimed, None
+        if claimed is not None:
+            yield from claimed.ranges()
 
 
 class _Current:
@@ -119,7 +123,7 @@ class _Pump:
                 if self._stopped.is_set():
                     return
         except tf.errors.OpError as error:
-            end = RoundFailed(_first_line(error))
+            end = RoundFailed(sentence(error))
         self._put(end)
 
     def _put(self, item: Item) -> None:
@@ -132,7 +136,3 @@ class _Pump:
 def _to_batch(raw: Any) -> Batch:
     """Images and targets stay tensors, on their way to the device; the book-keeping becomes numpy."""
     return Batch._make([*raw[:2], *(t.numpy() for t in raw[2:6]), Rejected._make(t.numpy() for t in raw[6])])
-
-
-def _first_line(error: tf.errors.OpError) -> str:
-    return str(error.message).strip().splitlines()[0] if error.message else type(error).__name__

@@ -36,7 +36,7 @@ class Learning:
 
     def train(self, batch: Batch) -> None:
         """Take the step, then book the records. Raises TrainingStopped when too many records are bad."""
-        rejected = bad_records(batch.rejected)
+        rejected, good = bad_records(batch.rejected), len(batch.offset)
         if len(batch.offset):
             self.scoring.before_training(batch)
             began = time.monotonic()
@@ -44,11 +44,12 @@ class Learning:
             if result.applied:
                 self._stepped(batch, result.loss)
             else:
-                rejected += self._train_singly(batch)
+                guilty = self._train_singly(batch)
+                rejected, good = rejected + guilty, good - len(guilty)
             self.trained_at = time.monotonic()
             self._tally.observe("step_duration_seconds", self.trained_at - began)
             self._tally.observe("batch_fill_ratio", len(batch.offset) / self._batch_size)
-        self._book.rejected(rejected, len(batch.offset))
+        self._book.rejected(rejected, good)
 
     def hold_out(self, held: Held) -> None:
         """Records that are never trained: decoded, booked, and kept for the evaluation set."""

@@ -53,7 +53,8 @@ Hook = Annotated[str | None, BeforeValidator(_hook)]
 
 
 class _Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A validation error that repeats its input would repeat passwords, in tracebacks at least.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class KafkaSettings(_Group):
@@ -226,6 +227,7 @@ def load_settings(file: Path | None = None, flags: Mapping[str, Any] | None = No
             env_nested_delimiter="__",
             extra="forbid",
             frozen=True,
+            hide_input_in_errors=True,
             nested_model_default_partial_update=True,
         )
 

@@ -86,6 +86,7 @@ class Saver:
         """Take a snapshot on this thread and write it on another."""
         assert self._thread is None, "a save is running"
         requests, self._requests = self._requests, []
+        self._result = None
         snapshot = take(cause)
         self._thread = threading.Thread(target=self._write, args=(snapshot, requests), name="save", daemon=True)
         self._thread.start()

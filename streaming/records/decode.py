@@ -17,6 +17,8 @@ from streaming.records.sample import Reject, Sample
 
 IGNORE = 255
 EMPTY = "empty"  # reason of tombstones and empty values, which are skipped and not dead-lettered
+PARSE_ERROR = "parse_error"  # the user's parser raised, or returned something unusable
+MOST_DETAIL = 300  # characters
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 
 Image = Array
@@ -54,12 +56,13 @@ class Decoder:
         self._fallback = fallback
 
     def __call__(self, value: bytes, key: bytes) -> Decoded | Reject:
-        """One record. Reasons: empty, too_large, those of `parse`, image_*, mask_*, label_range, target_kind."""
+        """One record. Reasons: empty, too_large, parse_error, those of `parse`, image_*, mask_*, label_range,
+        target_kind."""
         if not value:
             return Reject(EMPTY, "tombstone or empty value")
         if len(value) > self.limits.max_bytes:
             return Reject("too_large", f"{len(value)} bytes, limit {self.limits.max_bytes}")
-        sample = self._parse(value, key)
+        sample = self._parsed(value, key)
         if isinstance(sample, Reject):
             return sample
         image = self._image(sample.image)
@@ -69,7 +72,18 @@ class Decoder:
         target = self._target(sample.target, height, width)
         if isinstance(target, Reject):
             return target
-        return Decoded(pixels, target, sample.event_time_ms)
+        return Decoded(pixels, target, None if sample.event_time_ms is None else int(sample.event_time_ms))
+
+    def _parsed(self, value: bytes, key: bytes) -> Sample | Reject:
+        """What the parser says, which may be a user's: it may raise or return anything."""
+        try:
+            found = self._parse(value, key)
+        except Exception as error:  # noqa: BLE001  # a user's function may raise anything
+            return Reject(PARSE_ERROR, _line(f"{type(error).__name__}: {error}"))
+        misuse = _misuse(found)
+        if misuse is not None:
+            return Reject(PARSE_ERROR, _line(misuse))
+        return Reject(_line(found.reason), _line(found.detail)) if isinstance(found, Reject) else found
 
     def _image(self, encoded: bytes | Image) -> tuple[Image, int, int] | Reject:
         """The image at the model's size, and its own height and width."""
@@ -116,6 +130,8 @@ class Decoder:
         return resized
 
     def _target(self, target: bytes | Image | int, height: int, width: int) -> Image | int | Reject:
+        if isinstance(target, np.integer):
+            target = int(target)
         if isinstance(target, int) != self.limits.labels:
             wanted = "a label" if self.limits.labels else "a mask"
             return Reject("target_kind", f"the model learns from {wanted}; the record has the other kind")
@@ -163,9 +179,34 @@ def decode_mask(encoded: bytes, max_pixels: int) -> Image | Reject:
         plain = as_index_png(encoded, header)
     except ValueError as error:
         return Reject("mask_undecodable", str(error))
-    mask: Image | None = cv2.imdecode(np.frombuffer(plain, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        mask: Image | None = cv2.imdecode(np.frombuffer(plain, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        mask = None
     if mask is None:
         return Reject("mask_undecodable", "PNG can't be decoded")
     if header.depth < 8:  # libpng spreads 1, 2 and 4 bits over 0 to 255
         mask = mask // np.uint8(255 // ((1 << header.depth) - 1))
     return mask
+
+
+def _misuse(found: object) -> str | None:
+    """What is wrong with the types of a parser's result; None when nothing is."""
+    if isinstance(found, Reject):
+        words = isinstance(found.reason, str) and isinstance(found.detail, str)
+        return None if words else "the parser's Reject holds something else than text"
+    if not isinstance(found, Sample):
+        return f"the parser returned {type(found).__name__}, not Sample or Reject"
+    if not isinstance(found.image, bytes | np.ndarray):
+        return f"the parser's image is {type(found.image).__name__}, not bytes or an array"
+    if not isinstance(found.target, bytes | np.ndarray | int | np.integer):
+        return f"the parser's target is {type(found.target).__name__}, not bytes, an array or a number"
+    time_ms: object = found.event_time_ms
+    if time_ms is None or (isinstance(time_ms, int | np.integer) and -(2**63) <= time_ms < 2**63):
+        return None
+    return f"the parser's event_time_ms is {time_ms!r}, not milliseconds"
+
+
+def _line(text: str) -> str:
+    """One line that can be encoded, of bounded length."""
+    return " ".join(text.split()).encode(errors="replace").decode()[:MOST_DETAIL]

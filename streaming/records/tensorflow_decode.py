@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from streaming.arrays import Array
 from streaming.records.decode import JPEG_SIGNATURE
+from streaming.records.op_error import sentence
 
 
 def decode_image(encoded: bytes) -> Array:
@@ -15,5 +16,5 @@ def decode_image(encoded: bytes) -> Array:
     try:
         image: Array = decode(encoded, channels=3).numpy()
     except tf.errors.OpError as error:
-        raise ValueError(str(error.message).splitlines()[0]) from error
+        raise ValueError(sentence(error)) from error
     return image

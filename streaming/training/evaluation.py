@@ -1,15 +1,22 @@
 """Two honest scores: prequential (scored before trained, fading) and hold-out (never trained, a fixed numbered set)."""
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors.numpy
 
 from streaming.arrays import Array
 from streaming.control.messages import Score
-from streaming.training.trainer import Scored
 
 FADE_PER_RECORD = 0.998
+
+
+class Scored(NamedTuple):
+    """loss: mean over the batch; confusion: int64[C, C], rows the truth, columns the prediction, or None."""
+
+    loss: float
+    confusion: Array | None
 
 
 def ious(confusion: Array) -> Array:
@@ -45,6 +52,9 @@ class Prequential:
         self._confusion: Array | None = None
 
     def add(self, scored: Scored, records: int) -> None:
+        """A loss that is not finite is left out: it would never fade, and no checkpoint can hold it."""
+        if not math.isfinite(scored.loss):
+            return
         fade = FADE_PER_RECORD**records
         self._loss = self._loss * fade + scored.loss * records
         self._weight = self._weight * fade + records

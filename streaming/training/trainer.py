@@ -12,6 +12,7 @@ import tensorflow as tf
 from streaming.arrays import Array
 from streaming.errors import CheckpointMismatch, UserCodeError
 from streaming.settings import Settings
+from streaming.training.evaluation import Scored
 
 
 class StepResult(NamedTuple):
@@ -19,13 +20,6 @@ class StepResult(NamedTuple):
 
     loss: float
     applied: bool
-
-
-class Scored(NamedTuple):
-    """loss: mean over the batch; confusion: int64[C, C], rows the truth, columns the prediction, or None."""
-
-    loss: float
-    confusion: Array | None
 
 
 def load_hook(name: str, setting: str) -> Callable[..., Any]:
