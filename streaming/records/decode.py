@@ -1,7 +1,8 @@
 """A record's bytes become an image and a target of the model's size, natively; bad data is a value.
 
 JPEG through libjpeg-turbo, which decodes straight to a half, a quarter or an eighth; PNG through libpng; both by
-libraries that release the interpreter's lock. What they refuse goes to TensorFlow's decoder (CMYK JPEG, for one).
+libraries that release the interpreter's lock. What they refuse goes to TensorFlow's decoder: it is more lenient, with
+stray bytes between the segments of a JPEG, for one.
 """
 
 from collections.abc import Callable
@@ -160,7 +161,7 @@ def picture_size(encoded: bytes) -> tuple[int, int]:
         header = png_header(encoded)
         return header.height, header.width
     if encoded.startswith(JPEG_SIGNATURE):
-        height, width, _, _ = simplejpeg.decode_jpeg_header(encoded)
+        height, width, _, _ = simplejpeg.decode_jpeg_header(encoded, strict=False)
         return height, width
     raise ValueError("neither a JPEG nor a PNG by its first bytes")
 

@@ -8,7 +8,7 @@ from streaming.records.op_error import sentence
 
 
 def decode_image(encoded: bytes) -> Array:
-    """uint8[H, W, 3] from a JPEG (CMYK and cut-short tails included, as far as TensorFlow goes) or a PNG.
+    """uint8[H, W, 3] from a JPEG, as far as TensorFlow can make sense of it, or a PNG.
 
     Raises ValueError.
     """
