@@ -21,6 +21,7 @@ from streaming.demo.child import log_tail, start_child, stop_child
 from streaming.demo.kafka import EmbeddedKafka
 from streaming.demo.plan import (
     BROKEN_EVERY,
+    PARTITIONS,
     Wishes,
     child_environment,
     make_empty,
@@ -34,7 +35,8 @@ from streaming.demo.report import FreshScore, Report, mismatch, table
 from streaming.demo.screen import Screen, Stage
 from streaming.demo.sidecar import Sidecar, Snapshot
 from streaming.errors import PenstockError
-from streaming.settings import load_settings
+from streaming.kafka.broker import Broker
+from streaming.settings import KafkaSettings, load_settings
 
 NO_PROGRESS_S = 180.0
 _TEN = 10
@@ -67,7 +69,8 @@ class Demo:
             # Nice, so that drawing takes only what training leaves.
             producer = start_child(produce_command(self._wishes), log=log, environment=environment, niceness=10)
             children.callback(stop_child, producer, 10)
-            last = self._train(sidecar, producer, log)
+            broker = children.enter_context(Broker(_kafka_settings(servers, topic), "penstock-demo"))
+            last = self._train(sidecar, producer, log, broker)
             checkpoint_id = self._checkpoint(sidecar)
             fresh = self._score(environment, checkpoint_id)
             last = sidecar.snapshot() or last
@@ -97,11 +100,10 @@ class Demo:
     def _create_topics(self, servers: str, wanted: dict[str, int]) -> None:
         stage = self._screen.stage("topics")
         for name, partitions in wanted.items():
-            flags = {"kafka": {"bootstrap_servers": servers, "topic": name}}
-            ensure_topic(load_settings(flags=flags).kafka, partitions)
+            ensure_topic(_kafka_settings(servers, name), partitions)
         stage.done("topics " + ", ".join(f"{name} ({partitions})" for name, partitions in wanted.items()))
 
-    def _train(self, sidecar: Sidecar, producer: subprocess.Popen[bytes], log: Path) -> Snapshot:
+    def _train(self, sidecar: Sidecar, producer: subprocess.Popen[bytes], log: Path, broker: Broker) -> Snapshot:
         """Watch until every record that was produced is settled."""
         total = None if self._wishes.forever else self._wishes.records
         producing = self._screen.stage("drawing pets and sending them", total)
@@ -111,12 +113,14 @@ class Demo:
         while True:
             snapshot = sidecar.snapshot() or snapshot
             produced = _has_ended(producer, log)
+            in_topic = _records_in(broker)
+            producing.update(in_topic, note=f"{in_topic:,}")
             if snapshot is not None:
-                self._show(snapshot, sidecar.url, producing, training)
+                self._show(snapshot, sidecar.url, training)
                 if produced and snapshot.lag == 0 and snapshot.settled >= self._wishes.records:
                     break
-                if (snapshot.settled, snapshot.log_end or 0) != moved:
-                    moved, moved_at = (snapshot.settled, snapshot.log_end or 0), time.monotonic()
+                if (snapshot.settled, in_topic) != moved:
+                    moved, moved_at = (snapshot.settled, in_topic), time.monotonic()
             if time.monotonic() - moved_at > NO_PROGRESS_S:
                 raise PenstockError(f"nothing moved for {NO_PROGRESS_S:.0f} s, see the logs in {self._directory}")
             time.sleep(0.1 if snapshot is None or snapshot.step < 2 * _TEN else 0.4)
@@ -124,10 +128,9 @@ class Demo:
         training.done(f"all {snapshot.settled:,} records settled")
         return snapshot
 
-    def _show(self, snapshot: Snapshot, url: str, producing: Stage, training: Stage) -> None:
+    def _show(self, snapshot: Snapshot, url: str, training: Stage) -> None:
         if snapshot.loss is not None and snapshot.step:
             self._losses[snapshot.step] = snapshot.loss
-        producing.update(snapshot.log_end or 0, note=f"{snapshot.log_end or 0:,}")
         training.update(snapshot.settled, note=f"{snapshot.settled:,}" if snapshot.settled else snapshot.doing)
         self._screen.training(snapshot, url)
 
@@ -192,6 +195,16 @@ def run_demo(wishes: Wishes, console: Console) -> int:
     if wrong:
         console.print(f"penstock: {wrong}", style="red", markup=False)
     return 1 if wrong else 0
+
+
+def _kafka_settings(servers: str, topic: str) -> KafkaSettings:
+    """With the credentials that the environment holds."""
+    return load_settings(flags={"kafka": {"bootstrap_servers": servers, "topic": topic}}).kafka
+
+
+def _records_in(broker: Broker) -> int:
+    """The topic is this demo's own, so its ends count its records."""
+    return sum(broker.log_ends(range(PARTITIONS)).values())
 
 
 def _has_ended(producer: subprocess.Popen[bytes], log: Path) -> bool:
