@@ -171,7 +171,8 @@ class WorkerLife:
             case Failed(problem=problem):
                 self._failed = problem
                 self._leave_within(FAREWELL_S)
-            case Finished():
+            case Finished(checkpoint_id=identifier):
+                _log.info("bounded_run_finished", checkpoint_id=identifier)
                 self._finished = True
                 self.shut_down()
         if leaving:
