@@ -13,14 +13,15 @@ import numpy as np
 import simplejpeg
 
 from streaming.arrays import Array
-from streaming.records.png import GREY, PALETTE, SIGNATURE, as_index_png, png_header
+from streaming.records import jpeg, png
+from streaming.records.jpeg import jpeg_size
+from streaming.records.png import GREY, PALETTE, as_index_png, png_header
 from streaming.records.sample import Reject, Sample
 
 IGNORE = 255
 EMPTY = "empty"  # reason of tombstones and empty values, which are skipped and not dead-lettered
 PARSE_ERROR = "parse_error"  # the user's parser raised, or returned something unusable
 MOST_DETAIL = 300  # characters
-JPEG_SIGNATURE = b"\xff\xd8\xff"
 
 Image = Array
 Parse = Callable[[bytes, bytes], Sample | Reject]
@@ -112,7 +113,7 @@ class Decoder:
 
     def _native(self, encoded: bytes) -> Image:
         size = self.limits.image_size
-        if encoded.startswith(JPEG_SIGNATURE):
+        if encoded.startswith(jpeg.SIGNATURE):
             decoded: Image = simplejpeg.decode_jpeg(encoded, "RGB", min_height=size, min_width=size)
             return decoded
         bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -157,12 +158,11 @@ class Decoder:
 
 def picture_size(encoded: bytes) -> tuple[int, int]:
     """Height and width, from the header alone. Raises ValueError when it is neither a JPEG nor a PNG."""
-    if encoded.startswith(SIGNATURE):
+    if encoded.startswith(png.SIGNATURE):
         header = png_header(encoded)
         return header.height, header.width
-    if encoded.startswith(JPEG_SIGNATURE):
-        height, width, _, _ = simplejpeg.decode_jpeg_header(encoded, strict=False)
-        return height, width
+    if encoded.startswith(jpeg.SIGNATURE):
+        return jpeg_size(encoded)
     raise ValueError("neither a JPEG nor a PNG by its first bytes")
 
 

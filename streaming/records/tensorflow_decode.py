@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from streaming.arrays import Array
-from streaming.records.decode import JPEG_SIGNATURE
+from streaming.records.jpeg import SIGNATURE
 from streaming.records.op_error import sentence
 
 
@@ -12,7 +12,7 @@ def decode_image(encoded: bytes) -> Array:
 
     Raises ValueError.
     """
-    decode = tf.io.decode_jpeg if encoded.startswith(JPEG_SIGNATURE) else tf.io.decode_png
+    decode = tf.io.decode_jpeg if encoded.startswith(SIGNATURE) else tf.io.decode_png
     try:
         image: Array = decode(encoded, channels=3).numpy()
     except tf.errors.OpError as error:
