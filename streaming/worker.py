@@ -61,6 +61,7 @@ class Worker:
 
     def run(self) -> None:
         """Until shutdown. Raises TrainingStopped when going on would do harm."""
+        self._channel.obeyed = True
         while self._leave_within_s is None:
             self._obey()
             if not self._book.is_open:

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from pydantic import BaseModel
 
-from streaming.control.messages import Configure, ToWorker, decode_to_worker, encode
+from streaming.control.messages import Configure, Shutdown, ToWorker, decode_to_worker, encode
 
 ORPHANED = 70  # exit code of a worker whose sidecar has gone
 
@@ -17,7 +17,8 @@ ORPHANED = 70  # exit code of a worker whose sidecar has gone
 class Channel:
     """One JSON message a line. `send` and `commands` belong to the main thread.
 
-    on_command is called on the reading thread after each command, to wake whoever waits.
+    on_command is called on the reading thread after each command, to wake whoever waits. obeyed: the main thread's loop
+    runs and takes commands; before that there is nothing to save, and a Shutdown ends the process at once.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -25,6 +26,7 @@ class Channel:
         self._lines = self._socket.makefile("rb")
         self._commands: queue.Queue[ToWorker] = queue.Queue(1024)
         self._on_command: Callable[[], None] = lambda: None
+        self.obeyed = False
 
     def configuration(self) -> Configure:
         """The first message; blocks until it is there."""
@@ -56,6 +58,9 @@ class Channel:
     def _read(self) -> None:
         with suppress(OSError):
             for line in self._lines:
-                self._commands.put(decode_to_worker(line))
+                command = decode_to_worker(line)
+                if isinstance(command, Shutdown) and not self.obeyed:
+                    os._exit(0)
+                self._commands.put(command)
                 self._on_command()
         os._exit(ORPHANED)

@@ -20,6 +20,7 @@ from streaming.records.example import encode_example
 
 DEADLINE_S = 120.0
 HERE = Path(__file__).parent
+PENSTOCK = str(Path(sys.executable).parent / "penstock")
 SMALL = {"pipeline.image_size": 16, "pipeline.batch_size": 8, "pipeline.linger_s": 0.5, "model.width": 4}
 
 
@@ -60,7 +61,7 @@ class Service:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
         environment |= self._settings | {"PYTHONPATH": str(HERE)}
         with self.log.open("ab") as log:
-            arguments = [sys.executable, "-m", "service", *command]
+            arguments = [PENSTOCK, *command] if command else [sys.executable, "-m", "service"]
             self._process = subprocess.Popen(arguments, env=environment, stdout=log, stderr=log)
 
     def signal(self, number: signal.Signals) -> int:
@@ -168,7 +169,9 @@ def produce(
     if transaction is not None:
         producer.init_transactions()
         producer.begin_transaction()
-    futures = [producer.send(topic, value, partition=n % partitions) for n, value in enumerate(values)]
+    futures = [
+        producer.send(topic, value, key=str(n).encode(), partition=n % partitions) for n, value in enumerate(values)
+    ]
     for future in futures:
         future.get(timeout=30)
     if transaction is not None:
