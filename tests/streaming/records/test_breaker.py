@@ -1,0 +1,71 @@
+"""A wrong format or setting stops the worker before it burns through a topic."""
+
+import pytest
+
+from streaming.errors import TrainingStopped
+from streaming.records.breaker import FIRST, WINDOW, BadRecord, Breaker
+
+
+def bad(count: int, first: int = 0, reason: str = "not_an_example") -> list[BadRecord]:
+    return [BadRecord(2, offset, reason, "24 bytes") for offset in range(first, first + count)]
+
+
+def test_bad_records_among_good_ones_pass() -> None:
+    breaker = Breaker(0.5, proven=False)
+    for first in range(0, 1000, 10):
+        assert breaker.admit(5, bad(5, first)) == bad(5, first)
+
+
+def test_bad_records_wait_for_the_first_good_one_over_batches() -> None:
+    breaker = Breaker(0.5, proven=False)
+    assert breaker.admit(0, bad(20)) == []
+    assert breaker.admit(0, bad(FIRST - 21, 20)) == []
+    assert breaker.admit(1, bad(1, FIRST - 1)) == bad(FIRST)
+    assert breaker.release() == []
+
+
+def test_the_first_fifty_all_bad_stop_with_nothing_settled() -> None:
+    breaker = Breaker(0.5, proven=False)
+    assert breaker.admit(0, bad(FIRST - 1)) == []
+    with pytest.raises(
+        TrainingStopped, match=r"the first 50 .*not_an_example 49, no_image 1 \(.*partition 2, offset 0"
+    ):
+        breaker.admit(0, bad(1, FIRST, "no_image"))
+    with pytest.raises(TrainingStopped) as stopped:
+        Breaker(1.0, proven=False).admit(0, bad(FIRST))
+    assert stopped.value.problem == "records-all-bad"
+
+
+def test_at_the_end_of_a_round_what_waited_is_settled_and_still_counts() -> None:
+    breaker = Breaker(0.5, proven=False)
+    breaker.admit(0, bad(FIRST - 1))
+    assert breaker.release() == bad(FIRST - 1)
+    assert breaker.release() == []
+    with pytest.raises(TrainingStopped):
+        breaker.admit(0, bad(1, FIRST))
+
+
+def test_a_training_that_has_seen_good_records_may_begin_with_fifty_bad_ones() -> None:
+    assert Breaker(0.5, proven=True).admit(0, bad(FIRST)) == bad(FIRST)
+
+
+def test_more_than_the_fraction_of_the_last_200_stop() -> None:
+    breaker = Breaker(0.25, proven=False)
+    breaker.admit(1000, [])
+    assert breaker.admit(0, bad(WINDOW // 4)) == bad(WINDOW // 4)
+    with pytest.raises(
+        TrainingStopped, match=r"51 of the last 200 .*max_bad_fraction 0\.25.*not_an_example 1"
+    ) as stopped:
+        breaker.admit(0, bad(1, 50))
+    assert stopped.value.problem == "records-mostly-bad"
+
+
+def test_the_fraction_is_not_judged_before_there_are_200() -> None:
+    breaker = Breaker(0.25, proven=False)
+    assert breaker.admit(1, bad(WINDOW - 2)) == bad(WINDOW - 2)
+    with pytest.raises(TrainingStopped):
+        breaker.admit(1, [])
+
+
+def test_a_fraction_of_one_never_stops_a_proven_training() -> None:
+    assert len(Breaker(1.0, proven=True).admit(0, bad(1000))) == 1000
