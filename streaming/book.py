@@ -13,7 +13,7 @@ from streaming.kafka.dead_letters import DeadLetters
 from streaming.kafka.watch import Tail
 from streaming.ledger.ledger import Kind, Ledger
 from streaming.metrics import Tally
-from streaming.records.batches import Batch, Rejected
+from streaming.records.batch import Batch, Rejected
 from streaming.records.breaker import BadRecord, Breaker
 from streaming.records.decode import EMPTY
 

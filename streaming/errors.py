@@ -11,7 +11,7 @@
     ├── UserCodeError           a user's module:function can't be imported or misbehaves
     └── TrainingStopped         going on would do harm (all records bad, truncated log, recreated topic)
 
-Bad records are no exceptions: they leave their batch as values (see `streaming.records.batches`).
+Bad records are no exceptions: they leave their batch as values (see `streaming.records.batch`).
 """
 
 

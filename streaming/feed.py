@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from streaming.arrays import Array
-from streaming.records.batches import Batch, Intake, Rejected
+from streaming.records.batch import Batch, Rejected
+from streaming.records.batches import Intake
 from streaming.records.op_error import sentence
 from streaming.round import Round
 

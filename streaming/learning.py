@@ -7,7 +7,7 @@ import structlog
 
 from streaming.book import Book, bad_records
 from streaming.metrics import Tally
-from streaming.records.batches import Batch
+from streaming.records.batch import Batch
 from streaming.records.breaker import BadRecord
 from streaming.round import Held
 from streaming.scoring import Scoring

@@ -14,7 +14,7 @@ from streaming.feed import Feed, Item, RoundFailed
 from streaming.kafka.watch import Tail, View, Watch
 from streaming.ledger.planner import Planner
 from streaming.metrics import Tally
-from streaming.records.batches import Batch
+from streaming.records.batch import Batch
 from streaming.round import Absent, Held, HoldOut, Round
 from streaming.settings import Settings
 

@@ -7,7 +7,7 @@ import structlog
 import tensorflow as tf
 
 from streaming.control.messages import Score
-from streaming.records.batches import Batch
+from streaming.records.batch import Batch
 from streaming.records.breaker import BadRecord
 from streaming.records.decode import Decoded, Decoder
 from streaming.round import Held

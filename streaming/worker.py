@@ -15,7 +15,7 @@ from streaming.kafka.watch import View, Watch
 from streaming.learning import Learning
 from streaming.ledger.ledger import Ledger
 from streaming.reading import Reading
-from streaming.records.batches import Batch
+from streaming.records.batch import Batch
 from streaming.report import Report
 from streaming.saving import Saving
 from streaming.settings import Settings

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from streaming.arrays import Array
 from streaming.records.augment import flip_half, stateless_hash
+from streaming.records.batch import Batch, Rejected
 from streaming.records.decode import Decoded, Decoder, Limits
 from streaming.records.sample import Reject
 
@@ -18,29 +19,6 @@ READ_PARALLEL = 2  # ranges open at once: more doesn't read faster on 2 to 8 cor
 POOL_THREADS = 8  # blocked reads must not starve decode
 
 Preprocess = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-
-
-class Rejected(NamedTuple):
-    """Records that left a batch. partition, offset, range_id: int64[M]; reason, detail: bytes objects [M]."""
-
-    partition: Array
-    offset: Array
-    range_id: Array
-    reason: Array
-    detail: Array
-
-
-class Batch(NamedTuple):
-    """images: uint8[N, S, S, 3]; targets: uint8[N, S, S] masks or int64[N] labels; partition, offset, range_id,
-    event_time_ms (-1 = unknown): int64[N]; and what left the batch."""
-
-    images: Array
-    targets: Array
-    partition: Array
-    offset: Array
-    range_id: Array
-    event_time_ms: Array
-    rejected: Rejected
 
 
 class RangeReader(Protocol):
