@@ -164,7 +164,11 @@ def _restore(
     if manifest.evaluation is not None:
         blob = store.read_evaluation(manifest.evaluation.file, manifest.evaluation.sha256)
         kept = EvaluationSet.load(manifest.evaluation.set, settings.evaluation.size, blob)
-        saver.restored(manifest.evaluation, len(kept))
+        if kept.image_size != settings.pipeline.image_size:
+            _log.warning("evaluation_set_begun_anew", detail="pipeline.image_size has changed")
+            kept = EvaluationSet(kept.number + 1, settings.evaluation.size)
+        else:
+            saver.restored(manifest.evaluation, len(kept))
     learning.scoring.restore(state["scoring"], kept)
     _log.info("restored", checkpoint=manifest.id, step=manifest.step, positions=dict(manifest.positions))
     return manifest

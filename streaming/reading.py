@@ -98,6 +98,7 @@ class Reading:
     def take(self, timeout_s: float) -> Item | None:
         """The next batch, or how the round ended: settle and `end` it then. None when nothing came in time."""
         assert self._round is not None, "no round is running"
+        self._check_generation()
         began = time.monotonic()
         item = self._feed.take(timeout_s)
         self._tally.add("data_wait_seconds_total", time.monotonic() - began)
@@ -161,14 +162,9 @@ class Reading:
 
     def _check_topic(self, view: View) -> None:
         """Same topic as ever? New partitions? Did retention overtake us?"""
+        self._check_generation()
         ledger, facts = self._book.ledger, view.facts
         assert facts is not None
-        if facts.generation != ledger.generation:
-            raise TrainingStopped(
-                "topic-recreated",
-                f"topic {facts.generation.topic} has id {facts.generation.topic_id}, the one trained from had "
-                f"{ledger.generation.topic_id}: its offsets are other records; use another name, or another topic",
-            )
         for partition in sorted(set(facts.partitions) - set(ledger.partitions())):
             ledger.open_partition(partition, 0)
             _log.info("partition_added", partition=partition)
@@ -182,6 +178,15 @@ class Reading:
                 )
             if start > position:
                 self._book.lost_before(partition, start)
+
+    def _check_generation(self) -> None:
+        facts, trained = self._watch.view.facts, self._book.ledger.generation
+        if facts is not None and facts.generation != trained:
+            raise TrainingStopped(
+                "topic-recreated",
+                f"topic {facts.generation.topic} has id {facts.generation.topic_id}, the one trained from had "
+                f"{trained.topic_id}: its offsets are other records; use another name, or another topic",
+            )
 
     def _back_off(self, detail: str) -> None:
         self._failures += 1

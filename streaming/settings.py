@@ -141,7 +141,7 @@ class ModelSettings(_Group):
         None, "module:function that returns a compiled keras.Model; the default U-Net unless set.", "new run"
     )
     classes: int = _setting(3, "Number of classes.", "new run", ge=2, le=254)
-    width: int = _setting(32, "Channels of the default U-Net's first stage.", "new run", ge=4, le=256)
+    width: int = _setting(24, "Channels of the default U-Net's first stage.", "new run", ge=4, le=256)
     learning_rate: float = _setting(0.003, "Adam's learning rate in the default model.", "live", gt=0)
     mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = _setting("float32", "Keras' dtype policy.")
     jit_compile: bool = _setting(False, "Compile full batches with XLA.")

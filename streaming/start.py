@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 PR_SET_PDEATHSIG = 1
 IMPORT_S = 300.0
 FAILED = 1
+BUG = 70
 
 _log = structlog.get_logger()
 
@@ -38,6 +39,7 @@ _log = structlog.get_logger()
 def main(descriptor: int) -> None:
     """The worker's life; leaves with os._exit, because a blocked read can't be joined."""
     _die_with_parent()
+    threading.excepthook = _die_of_a_bug
     channel = Channel(descriptor)
     configure = channel.configuration()
     code = 0
@@ -100,6 +102,14 @@ def _first_contact(channel: Channel, watch: Watch, wake: threading.Event, settin
         _log.warning("kafka_unavailable", detail=error)
     outage = Problem(type="kafka-unavailable", detail=error, since=time.time()) if error else None
     channel.send(Greeting(degraded=outage))
+
+
+def _die_of_a_bug(failure: threading.ExceptHookArgs) -> None:
+    """A thread that ends by an exception nobody expected would leave the worker half alive: better restart it."""
+    name = failure.thread.name if failure.thread else "unknown"
+    _log.error("thread_failed", thread=name, exc_info=failure.exc_value)
+    sys.stdout.flush()
+    os._exit(BUG)
 
 
 def _die_with_parent() -> None:

@@ -41,7 +41,6 @@ def child_environment(servers: str, topic: str, checkpoints: Path, port: int) ->
         "PIPELINE__IMAGE_SIZE": "64",
         "PIPELINE__BATCH_SIZE": "16",
         "PIPELINE__LINGER_S": "2",
-        "MODEL__WIDTH": "24",
         "MODEL__LEARNING_RATE": "0.003",
         "CHECKPOINT__DIRECTORY": str(checkpoints.resolve()),
         "CHECKPOINT__INTERVAL_S": "20",

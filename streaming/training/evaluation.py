@@ -87,6 +87,11 @@ class EvaluationSet:
     def __len__(self) -> int:
         return len(self._images)
 
+    @property
+    def image_size(self) -> int:
+        """Pixels a side; 0 while the set is empty."""
+        return len(self._images[0]) if self._images else 0
+
     def add(self, image: Array, target: Array | int) -> None:
         """Once the set is full, further records change nothing."""
         if len(self) < self._size:

@@ -95,7 +95,7 @@ class Service:
             else:
                 if holds(status):
                     return status
-            self._nap()
+            nap()
         raise AssertionError(f"never came true; last: {json.dumps(status)}\n{self.log.read_text()[-4000:]}")
 
     def settled(self, records: int) -> Any:
@@ -118,7 +118,7 @@ class Service:
             if operation["state"] == "succeeded":
                 return str(operation["result"]["checkpoint_id"])
             assert operation["state"] in ("queued", "running"), operation
-            self._nap()
+            nap()
         raise AssertionError(f"checkpoint never taken: {operation}")
 
     def events(self, name: str) -> list[Any]:
@@ -126,10 +126,10 @@ class Service:
         lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [event for event in map(json.loads, lines) if event["event"] == name]
 
-    @staticmethod
-    def _nap() -> None:
-        """Between two polls of a condition with a deadline."""
-        signal.sigtimedwait([], 0.1)
+
+def nap() -> None:
+    """Between two polls of a condition with a deadline."""
+    signal.sigtimedwait([], 0.05)
 
 
 def settled(status: Any) -> int:

@@ -1,0 +1,20 @@
+"""Paired, alternating windows: machines drift by a third within minutes, the ratio of neighbours drifts little."""
+
+from statistics import median
+from typing import NamedTuple
+
+UNCOUNTED_STEPS = 6  # at the beginning of a window: what was read ahead while the side stood still
+
+
+class Ratio(NamedTuple):
+    """Of pairs of neighbours: median, smallest, largest."""
+
+    median: float
+    least: float
+    most: float
+
+
+def ratio(ours: list[float], theirs: list[float]) -> Ratio:
+    """ours[i] / theirs[i], taken one after the other."""
+    quotients = [one / other for one, other in zip(ours, theirs, strict=True)]
+    return Ratio(median(quotients), min(quotients), max(quotients))
