@@ -17,6 +17,8 @@ from streaming.records.batch import Batch, Rejected
 from streaming.records.breaker import BadRecord, Breaker
 from streaming.records.decode import EMPTY
 
+AHEAD_S = 3600.0  # an event time further in the future is a producer's mistake, such as microseconds
+
 _log = structlog.get_logger()
 
 
@@ -57,11 +59,12 @@ class Book:
         for number in np.unique(partition).tolist():
             self.ledger.record(number, Kind.TRAINED, offset[partition == number])
         self._tally.add("records_trained_total", len(offset))
-        known = event_time_ms[event_time_ms >= 0]
-        if len(known):
-            newest = float(known.max()) / 1000
-            self.newest_event_time_s = max(newest, self.newest_event_time_s or 0.0)
-            self._tally.observe("freshness_seconds", *(time.time() - known / 1000).tolist())
+        now_s = time.time()
+        times_s = event_time_ms[event_time_ms >= 0] / 1000
+        believed = times_s[times_s <= now_s + AHEAD_S]
+        if len(believed):
+            self.newest_event_time_s = max(float(believed.max()), self.newest_event_time_s or 0.0)
+            self._tally.observe("freshness_seconds", *(now_s - believed).tolist())
 
     def held_out(self, partition: int, offsets: list[int]) -> None:
         self.ledger.record(partition, Kind.HELD_OUT, offsets)
