@@ -1,19 +1,57 @@
-"""What a person can do about a problem, by its type."""
+"""What a person can do about a problem, by its type; the usual remedy first. `ops/runbook.md` says more of each."""
+
+_ANEW = "to begin anew, give this training another name, and another checkpoint.directory where that is set"
 
 _REMEDIES = {
-    "restart-budget-exhausted": [
-        "read the log's last worker_exited events and mend the cause, then restart the service",
-        "raise service.restart_budget if the cause is outside and passes",
+    "checkpoint-failing": [
+        "free space in the checkpoint directory, or mend it: the next save is tried by itself",
+        "until then nothing new is durable, and a restart would repeat the work",
+    ],
+    "checkpoint-mismatch": [
+        "put model.* and pipeline.image_size back to what the checkpoint was trained with, then restart the service",
+        _ANEW,
+    ],
+    "checkpoint-storage": ["mend the checkpoint directory (space, rights, mount), then restart the service"],
+    "checkpoint-unusable": [
+        "mend the checkpoint directory, or put a backup of it in place, then restart the service",
+        _ANEW,
+    ],
+    "checkpoints-missing": [
+        "mount the folder that holds the checkpoints, or correct checkpoint.directory, then restart the service",
+        _ANEW,
+        "or set checkpoint.allow_fresh for one start",
+    ],
+    "data-lost": [
+        "raise the topic's retention, or train faster: records were removed before they were read",
+        "where kafka.on_data_loss is stop: set it to continue to book the removed offsets as lost and go on",
+    ],
+    "dead-letters-blocked": [
+        "create the dead-letter topic, or grant this user Describe and Write on it: it is tried again every second",
+        "or unset kafka.dead_letter_topic and restart the service: bad records are then counted and logged only",
     ],
     "directory-locked": ["stop the other service, or give this one a name or checkpoint.directory of its own"],
-    "checkpoint-storage": ["mend the checkpoint directory (space, rights, mount), then restart the service"],
-    "kafka-unavailable": ["nothing, if the broker comes back: it is tried again; otherwise check kafka.*"],
-    "all-records-bad": ["correct records.parse or the records' format, then restart: nothing of them was settled"],
-    "too-many-bad-records": ["correct records.parse or the producer; or raise records.max_bad_fraction"],
-    "log-truncated": ["the topic lost records that were trained: restore the topic, or begin a new run"],
-    "topic-recreated": ["the topic's offsets mean other records now: begin a new run"],
-    "records-lost": ["raise the topic's retention, or train faster: records were removed before they were read"],
-    "checkpoint-failed": ["free space in the checkpoint directory, or mend it; training goes on meanwhile"],
+    "kafka-unavailable": ["nothing, if the broker comes back: it is tried again; else correct what the text names"],
+    "reading-failed": [
+        "nothing, if it passes: the same records are planned again after a pause of 1 to 30 s",
+        "otherwise look into the broker's log for what the text names",
+    ],
+    "records-all-bad": [
+        "correct records.parse, or what the producer sends, then restart the service: none of them was settled"
+    ],
+    "records-mostly-bad": [
+        "correct records.parse, or what the producer sends, then restart the service",
+        "or raise records.max_bad_fraction, if so many bad records are expected",
+    ],
+    "restart-budget-exhausted": [
+        "read the log's worker_exited events and what the worker wrote before them, mend the cause, then restart",
+        "raise service.restart_budget if the cause is outside and passes",
+    ],
+    "settings-unusable": ["correct the setting or the versions that the text names, then restart the service"],
+    "topic-recreated": [
+        _ANEW,
+        "or correct kafka.topic and kafka.bootstrap_servers, if they name the wrong topic, and restart the service",
+    ],
+    "user-code-failed": ["mend the function that the text names, or its module's place on PYTHONPATH, then restart"],
 }
 
 
