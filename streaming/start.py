@@ -85,7 +85,7 @@ def _compose(settings: Settings, configure: Configure, channel: Channel) -> "Wor
     _first_contact(channel, watch, wake, settings)
     channel.send(Allowance(state=WorkerState.STARTING, seconds=IMPORT_S, doing="importing TensorFlow"))
     # TensorFlow prints every reader setting, passwords included, below level 1, and noise for every range below 3.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = max("1", os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"))
     from streaming.assembly import assemble
 
     return assemble(settings, configure, channel, watch, wake)

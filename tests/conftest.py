@@ -1,9 +1,11 @@
 """One real broker a session, started by the first test that needs it."""
 
 import os
+import re
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -34,6 +36,13 @@ class ForeignBroker:
 def pytest_configure(config: pytest.Config) -> None:
     # kafka-python leaves the socket of a refused connection to the garbage collector: one that was never connected.
     config.addinivalue_line("filterwarnings", r"ignore:unclosed <socket.*laddr=\('0\.0\.0\.0', \d+\)>:ResourceWarning")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A run without the tf tier doesn't import its modules, and so no TensorFlow, either."""
+    if "not tf" not in config.option.markexpr or collection_path.suffix != ".py":
+        return None
+    return True if re.search(r"^pytestmark = .*mark\.tf\b", collection_path.read_text(), re.MULTILINE) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,6 +3,7 @@
 Its client is librdkafka 1.5.0. A read can block for ever, so it runs on tf.data's threads and is watched from outside.
 """
 
+import warnings
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -43,17 +44,20 @@ class TfioReader:
         limit = tf.maximum(stop - 1, start + 1)
         spec = tf.strings.join([self._kafka.topic, text(partition), text(start), text(limit)], ":")
         queued = tf.strings.join(["queued.min.messages=", text(stop - start + 1)])
-        dataset = KafkaDataset(
-            tf.reshape(spec, [1]),
-            servers=self._kafka.bootstrap_servers,
-            group=self._group_id,
-            eof=True,
-            timeout=1000,
-            config_global=[*self._config, queued],
-            config_topic=["auto.offset.reset=error"],
-            message_key=True,
-            message_offset=True,
-        )
+        with warnings.catch_warnings():
+            # It is deprecated for a class that tells no offsets.
+            warnings.filterwarnings("ignore", "Use tfio.IODataset", UserWarning)
+            dataset = KafkaDataset(
+                tf.reshape(spec, [1]),
+                servers=self._kafka.bootstrap_servers,
+                group=self._group_id,
+                eof=True,
+                timeout=1000,
+                config_global=[*self._config, queued],
+                config_topic=["auto.offset.reset=error"],
+                message_key=True,
+                message_offset=True,
+            )
         # A range of holes alone delivers nothing, and get_single_element refuses an empty dataset.
         dataset = dataset.concatenate(tf.data.Dataset.from_tensors((b"", b"", b"0:-1")))
         value, key, where = dataset.batch(1 << 30).get_single_element()
