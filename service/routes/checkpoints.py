@@ -96,6 +96,7 @@ def router(shelf: Shelf, desk: SaveDesk, guard: Guard) -> APIRouter:
 
     @routes.get("/{id}", responses=documented(404, 503))
     def show_checkpoint(identifier: Identifier) -> CheckpointBody:
+        """One checkpoint."""
         return _body(_found(shelf, identifier))
 
     @routes.get("/{id}/records", responses=documented(404, 409, 422, 503))
