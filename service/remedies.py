@@ -26,7 +26,7 @@ _REMEDIES = {
         "where kafka.on_data_loss is stop: set it to continue to book the removed offsets as lost and go on",
     ],
     "dead-letters-blocked": [
-        "create the dead-letter topic, or grant this user Describe and Write on it: it is tried again every second",
+        "create the dead-letter topic, or grant this user Describe and Write on it: it is tried again by itself",
         "or unset kafka.dead_letter_topic and restart the service: bad records are then counted and logged only",
     ],
     "directory-locked": ["stop the other service, or give this one a name or checkpoint.directory of its own"],
