@@ -16,8 +16,8 @@ import tensorflow as tf
 from streaming.arrays import Array
 from streaming.records.batch import Batch, Rejected
 from streaming.records.batches import Intake
-from streaming.records.op_error import sentence
 from streaming.round import Round
+from streaming.sentence import sentence
 
 QUEUE_BATCHES = 1  # beside the two that the chain prefetches
 

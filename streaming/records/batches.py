@@ -10,10 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from streaming.arrays import Array
+from streaming.errors import UserCodeError
 from streaming.records.augment import flip_half, stateless_hash
 from streaming.records.batch import Batch, Rejected
 from streaming.records.decode import Decoded, Decoder, Limits
 from streaming.records.sample import Reject
+from streaming.sentence import sentence
 
 READ_PARALLEL = 2  # ranges open at once: more doesn't read faster on 2 to 8 cores, and each holds 7 threads
 POOL_THREADS = 8  # blocked reads must not starve decode
@@ -103,7 +105,10 @@ def build_chain(
     decode: BatchDecoder,
     options: ChainOptions,
 ) -> tf.data.Dataset:
-    """The dataset; every iteration of it is one round. ranges yields (range id, partition, start, stop)."""
+    """The dataset; every iteration of it is one round. ranges yields (range id, partition, start, stop).
+
+    Raises UserCodeError when `options.preprocess` fails, or gives other shapes than it got.
+    """
 
     def read_range(
         range_id: tf.Tensor, partition: tf.Tensor, start: tf.Tensor, stop: tf.Tensor
@@ -132,7 +137,14 @@ def build_chain(
     dataset = dataset.map(read_range, num_parallel_calls=READ_PARALLEL, deterministic=False).unbatch()
     dataset = dataset.shuffle(options.shuffle_buffer, seed=options.seed, reshuffle_each_iteration=True)
     dataset = dataset.batch(options.batch_size)
-    dataset = dataset.map(_decode_map(decode, options), num_parallel_calls=options.decode_threads, deterministic=False)
+    try:
+        dataset = dataset.map(
+            _decode_map(decode, options), num_parallel_calls=options.decode_threads, deterministic=False
+        )
+    except Exception as error:  # a user's function may raise anything while its graph is built
+        if options.preprocess is None:
+            raise
+        raise UserCodeError(f"pipeline.preprocess: {type(error).__name__}: {sentence(error)}") from error
     # Two, never AUTOTUNE: that one grew to 64 batches after stalls, and all of them would be read again after a crash.
     dataset = dataset.prefetch(2)
     settings = tf.data.Options()
@@ -168,6 +180,9 @@ def _preprocessed(batch: Batch, preprocess: Preprocess, seed: int) -> Batch:
     def apply() -> tuple[tf.Tensor, tf.Tensor]:
         drawn = tf.cast(tf.stack([batch.partition[0] + (seed << 16), batch.offset[0]]) % (2**31 - 1), tf.int32)
         images, targets = preprocess(batch.images, batch.targets, drawn)
+        for got, wanted in ((images, batch.images), (targets, batch.targets)):
+            if not got.shape.is_compatible_with(wanted.shape):
+                raise ValueError(f"gives {got.shape} where the model takes {wanted.shape}")
         return tf.cast(images, batch.images.dtype), tf.cast(targets, batch.targets.dtype)
 
     images, targets = tf.cond(tf.size(batch.offset) > 0, apply, lambda: (batch.images, batch.targets))

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from streaming.arrays import Array
 from streaming.records.jpeg import SIGNATURE
-from streaming.records.op_error import sentence
+from streaming.sentence import sentence
 
 
 def decode_image(encoded: bytes) -> Array:

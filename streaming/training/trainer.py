@@ -11,8 +11,11 @@ import tensorflow as tf
 
 from streaming.arrays import Array
 from streaming.errors import CheckpointMismatch, UserCodeError
+from streaming.sentence import sentence
 from streaming.settings import Settings
 from streaming.training.evaluation import Scored
+
+DEFAULT = "the default model"
 
 
 class StepResult(NamedTuple):
@@ -28,7 +31,7 @@ def load_hook(name: str, setting: str) -> Callable[..., Any]:
     try:
         found = getattr(importlib.import_module(module), function)
     except Exception as error:  # a user's module may raise anything while it is imported
-        raise UserCodeError(f"{setting} = {name}: {type(error).__name__}: {error}") from error
+        raise UserCodeError(f"{setting} = {name}: {type(error).__name__}: {sentence(error)}") from error
     if not callable(found):
         raise UserCodeError(f"{setting} = {name}: not a function")
     hook: Callable[..., Any] = found
@@ -47,11 +50,11 @@ def build_model(settings: Settings) -> keras.Model:
         from streaming.training.unet import build
     else:
         build = load_hook(settings.model.build, "model.build")
-    name = settings.model.build or "the default model"
+    name = settings.model.build or DEFAULT
     try:
         model = build(settings)
     except Exception as error:  # a user's function may raise anything
-        raise UserCodeError(f"model.build = {name}: {type(error).__name__}: {error}") from error
+        raise UserCodeError(f"model.build = {name}: {type(error).__name__}: {sentence(error)}") from error
     if not isinstance(model, keras.Model) or not model.compiled:
         raise UserCodeError(f"model.build = {name}: returned {type(model).__name__}, not a compiled keras.Model")
     return model
@@ -64,12 +67,12 @@ class Trainer:
         self.model = model
         self._batch_size = settings.pipeline.batch_size
         self._classes = settings.model.classes
+        self._name = settings.model.build or DEFAULT
         size = settings.pipeline.image_size
-        if not model.built:
-            model.build((None, size, size, 3))
+        shape = self._output_shape(size)
         model.optimizer.build(model.trainable_variables)
-        shape = model.output_shape if isinstance(getattr(model, "output_shape", None), tuple) else ()
         self.labels = len(shape) == 2
+        self._countable = shape[-1:] == (self._classes,)
         target = tf.TensorSpec([None], tf.int64) if self.labels else tf.TensorSpec([None, size, size], tf.uint8)
         self._signature = [tf.TensorSpec([None, size, size, 3], tf.uint8), target]
         self._variables = _variables(model)
@@ -84,9 +87,17 @@ class Trainer:
         self._score = tf.function(self._scored, input_signature=self._signature)
 
     def compile(self) -> None:
-        """Trace step and score, so that the first batch doesn't have to; nothing is executed."""
-        self._step.get_concrete_function()
-        self._score.get_concrete_function()
+        """Trace step and score, so that the first batch doesn't have to; nothing is executed.
+
+        Raises UserCodeError when the model's own code fails.
+        """
+        try:
+            self._step.get_concrete_function()
+            self._score.get_concrete_function()
+        except Exception as error:  # a user's train_step, loss or metric may raise anything
+            raise UserCodeError(
+                f"model.build = {self._name}: its training step fails: {type(error).__name__}: {sentence(error)}"
+            ) from error
 
     @property
     def learning_rate(self) -> float:
@@ -128,9 +139,15 @@ class Trainer:
         for name, variable in names.items():
             variable.assign(state[name])
 
-    @property
-    def _countable(self) -> bool:
-        return tuple(getattr(self.model, "output_shape", ()) or ())[-1:] == (self._classes,)
+    def _output_shape(self, size: int) -> tuple[int, ...]:
+        """What the model gives for one picture; this also makes the variables of layers that wait for a first call."""
+        try:
+            output = self.model(tf.zeros([1, size, size, 3], tf.uint8), training=False)
+        except Exception as error:  # a user's model may raise anything
+            raise UserCodeError(
+                f"model.build = {self._name}: the model fails on a picture: {type(error).__name__}: {sentence(error)}"
+            ) from error
+        return tuple(output.shape) if isinstance(output, tf.Tensor) else ()
 
     def _guarded_step(self, images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Old values of all variables, the model's own train_step, and the old values back unless all is finite."""
