@@ -1,0 +1,89 @@
+"""What the documents say is what the code does: settings, routes, metrics, problems, commands, files."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+from service import cli, remedies, remote, settings_table
+from streaming.demo.cli import app as streaming_app
+from tests.docs import (
+    PACKAGES,
+    README,
+    ROOT,
+    RUNBOOK,
+    blocks,
+    http_problem_types,
+    modules,
+    problem_types,
+    with_blocks,
+)
+
+MOST_BYTES = 300_000
+PAGES = [README, RUNBOOK, ROOT / "CHANGELOG.md", *(package / "README.md" for package in PACKAGES)]
+
+
+def test_tables_of_settings_routes_and_metrics_are_those_of_the_code() -> None:
+    written = README.read_text()
+    assert written == with_blocks(written, blocks()), "run python -m tests.docs"
+
+
+def test_every_problem_is_in_the_runbook_and_has_remedies_and_no_other() -> None:
+    explained = set(re.findall(r"^### ([a-z-]+)$", RUNBOOK.read_text(), re.MULTILINE))
+    assert explained == problem_types() == set(remedies._REMEDIES)
+
+
+def test_every_refusal_over_http_is_in_the_runbook() -> None:
+    text = RUNBOOK.read_text()
+    assert [slug for slug in sorted(http_problem_types()) if f"`{slug}`" not in text] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_every_module_is_on_the_map_of_its_package(package: Path) -> None:
+    written = set(re.findall(r"^- `([^`]+\.py)`: ", (package / "README.md").read_text(), re.MULTILINE))
+    assert written == {str(file.relative_to(package)) for file in modules(package)}, "run python -m tests.docs"
+
+
+def test_every_command_shown_exists_with_its_options() -> None:
+    fenced = "".join(re.findall(r"^```sh\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL))
+    shown = re.findall(r"^(?:\w+=\S+ )?penstock (.+)", fenced, re.MULTILINE)
+    shown += re.findall(r"`penstock ([^`\n]+)`", README.read_text())
+    assert len(shown) > 20
+    root = commands()
+    for words in map(str.split, shown):
+        command, rest = root, words
+        while rest and isinstance(command, TyperGroup):
+            assert rest[0] in command.commands, f"penstock {' '.join(words)}"
+            command, rest = command.commands[rest[0]], rest[1:]
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in rest if word.startswith("--")} <= options | {"--help"}, f"penstock {' '.join(words)}"
+
+
+def commands() -> TyperGroup:
+    """The whole command line; `produce` and `demo` are passed on to the other package."""
+    app = typer.Typer()
+    remote.add_to(app)
+    app.add_typer(settings_table.app, name="settings")
+    groups = [typer.main.get_command(each) for each in (cli.app, app, streaming_app)]
+    assert all(isinstance(group, TyperGroup) for group in groups)
+    return TyperGroup(commands={name: command for group in groups for name, command in group.commands.items()})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if "://" in target:
+            continue
+        name, _, heading = target.partition("#")
+        file = page.parent / name if name else page
+        assert file.exists(), target
+        headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE) if heading else []
+        assert not heading or heading in {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
+
+
+def test_pictures_are_small() -> None:
+    pictures = list((ROOT / "ops" / "pictures").iterdir())
+    assert [picture.name for picture in pictures if picture.stat().st_size > MOST_BYTES] == []
+    assert all(f"ops/pictures/{picture.name}" in README.read_text() for picture in pictures)
