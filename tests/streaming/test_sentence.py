@@ -5,7 +5,7 @@ import pytest
 from streaming.sentence import sentence
 
 GRAPH = "{{function_node __wrapped__DecodeJpeg_device_/job:localhost/device:CPU:0}} Invalid JPEG data [Op:DecodeJpeg]"
-NESTED = "\n{{node a}} {{function_node b}} Failed to consume: Broker: Offset out of range\n\t [[{{node c}}]] [Op:Next] name: "
+NESTED = "\n{{node a}} {{function_node b}} Failed to consume: Broker: Offset out of range\n\t [[{{node c}}]] [Op:Next]"
 
 
 @pytest.mark.parametrize(

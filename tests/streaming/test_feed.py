@@ -1,0 +1,107 @@
+"""The pump: errors end a round and the next one reads everything again; nothing is left behind."""
+
+import threading
+import time
+
+import pytest
+
+from streaming.feed import RoundEnded, RoundFailed
+from streaming.ledger.ledger import Kind
+from streaming.records.batch import Batch
+from tests.streaming.chain import DEADLINE_S, LINGER_S, Loop
+from tests.streaming.memory import MemoryTopic
+
+pytestmark = pytest.mark.tf
+
+
+def topic(count: int = 60) -> MemoryTopic:
+    return MemoryTopic({0: {offset: bytes([offset]) for offset in range(count)}}, {0: count})
+
+
+def test_an_error_of_the_reader_fails_the_round_and_the_next_one_reads_everything_again() -> None:
+    loop = Loop(topic(), shuffle_buffer=1000)
+    loop.topic.failing = True
+    loop.run_round()
+    assert len(loop.failures) == 1
+    assert "Failed to consume: partition 0" in loop.failures[0]
+    assert "\n" not in loop.failures[0]
+    assert sum(loop.ledger.counts().values()) == 0
+    loop.topic.failing = False
+    loop.run_round()
+    assert loop.ledger.counts()[Kind.TRAINED] == 60
+    assert set(loop.seen.values()) == {1}
+
+
+def test_an_error_in_the_middle_loses_only_what_was_not_booked() -> None:
+    loop = Loop(topic(200), shuffle_buffer=1, range_records=10, batch_size=10)
+    loop.begin()
+    item = loop.take()
+    while isinstance(item, Batch):
+        loop.book(item)
+        loop.topic.failing = True
+        item = loop.take()
+    assert isinstance(item, RoundFailed)
+    loop.retire()
+    booked = loop.ledger.counts()[Kind.TRAINED]
+    assert 0 < booked < 200
+    loop.topic.failing = False
+    loop.run_round()
+    assert loop.ledger.counts()[Kind.TRAINED] == 200
+    assert set(loop.seen.values()) == {1}
+
+
+def test_a_round_that_is_retired_before_it_has_begun_takes_nothing_from_the_next() -> None:
+    loop = Loop(topic())
+    for _ in range(20):
+        loop.begin()
+        loop.retire()
+    loop.run_until_settled()
+    assert set(loop.seen.values()) == {1}
+
+
+def test_a_blocked_read_delays_neither_taking_nor_retiring() -> None:
+    loop = Loop(topic())
+    released = loop.topic.blocked = threading.Event()
+    loop.begin()
+    began = time.monotonic()
+    assert loop.feed.take(0.05) is None
+    loop.retire()
+    assert time.monotonic() - began < DEADLINE_S / 10
+    loop.topic.blocked = None
+    released.set()
+    loop.run_until_settled()
+    assert set(loop.seen.values()) == {1}
+
+
+def test_following_the_log_a_round_ends_when_its_records_have_lingered() -> None:
+    loop = Loop(topic(5), bounded=False)
+    began = time.monotonic()
+    loop.begin()
+    batch = loop.take()
+    assert isinstance(batch, Batch)
+    assert len(batch.offset) == 5
+    assert time.monotonic() - began >= LINGER_S
+    loop.book(batch)
+    assert isinstance(loop.take(), RoundEnded)
+    loop.retire()
+
+
+def test_no_thread_is_left_behind_after_fifty_rounds() -> None:
+    loop = Loop(topic(10))
+    loop.run_round()
+    before = threads()
+    for number in range(50):
+        loop.topic.ends[0] = 10 + number
+        loop.topic.records[0][9 + number] = b"\x01"  # type: ignore[index]
+        loop.run_round(0 if number % 3 == 1 else None)
+    deadline = time.monotonic() + DEADLINE_S
+    while threads() > before + 4 and time.monotonic() < deadline:
+        threading.Event().wait(0.05)
+    assert threads() <= before + 4  # tf.data's own pool may have grown by a few
+    assert [thread.name for thread in threading.enumerate() if thread.name == "pump"] == []
+
+
+def threads() -> int:
+    """All of the process, native ones included."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("Threads:"))
