@@ -103,7 +103,12 @@ class Service:
             await self._unless_stopped(self._take_possession())
             until = await self._unless_stopped(self._resolve_until()) if self._until else None
             if not self._stop.is_set():
-                await self._train(None if until is None else dict(until))
+                finished = await self._train(None if until is None else dict(until))
+                if self._until is not None and not finished:
+                    _log.warning("bounded_run_stopped", detail="not everything up to the end asked for is settled")
+                    return 1
+            elif self._until is not None:
+                return 1
         except WorkerFailed as error:
             return await self._give_up(error.problem)
         except DirectoryLocked as error:
@@ -143,10 +148,11 @@ class Service:
                 _log.info("bounded_run", until={str(partition): end for partition, end in until.items()})
                 return until
 
-    async def _train(self, until: dict[int, int] | None) -> None:
+    async def _train(self, until: dict[int, int] | None) -> bool:
+        """Whether a bounded run has settled everything."""
         progress = asyncio.create_task(show_progress(self.view, until)) if until is not None else None
         try:
-            await self._supervisor.run(until)
+            return await self._supervisor.run(until)
         finally:
             if progress is not None:
                 progress.cancel()

@@ -3,6 +3,10 @@
 _ANEW = "to begin anew, give this training another name, and another checkpoint.directory where that is set"
 
 _REMEDIES = {
+    "checkpoint-damaged": [
+        "nothing at once: training went on from an older checkpoint and repeats what came after it",
+        "look into the disk; `penstock checkpoints list` shows which are left",
+    ],
     "checkpoint-failing": [
         "free space in the checkpoint directory, or mend it: the next save is tried by itself",
         "until then nothing new is durable, and a restart would repeat the work",
@@ -47,6 +51,7 @@ _REMEDIES = {
         "raise service.restart_budget if the cause is outside and passes",
     ],
     "settings-unusable": ["correct the setting or the versions that the text names, then restart the service"],
+    "topic-changed": [_ANEW, "or put kafka.topic back"],
     "topic-recreated": [
         _ANEW,
         "or correct kafka.topic and kafka.bootstrap_servers, if they name the wrong topic, and restart the service",

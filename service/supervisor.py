@@ -72,19 +72,22 @@ class Supervisor(WorkerListener):
         self._view.desired = Desired(desired["state"]) if desired else Desired.RUNNING
         self._budget.deaths = restarts["deaths"] if restarts else 0
 
-    async def run(self, until: dict[int, int] | None = None) -> None:
-        """Until stopped, or a bounded run is finished. Raises WorkerFailed when it gives up."""
+    async def run(self, until: dict[int, int] | None = None) -> bool:
+        """Until stopped, or a bounded run is finished: True only then. Raises WorkerFailed when it gives up."""
+        finished = False
         while not self._stop.is_set():
             configure = await self._configure(until)
             if self._stop.is_set():
                 break
             ending = await self._one_life(configure)
-            if ending.finished or self._stop.is_set():
+            finished = ending.finished
+            if finished or self._stop.is_set():
                 break
             if ending.failed is not None:
                 raise WorkerFailed(ending.failed)
             await self._before_restart(ending)
         self._view.end(WorkerState.STOPPED, "the service was stopped")
+        return finished
 
     def stop(self) -> None:
         """Finish within the grace time; called again: at once."""

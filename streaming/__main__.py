@@ -16,7 +16,7 @@ def main() -> None:
     else:
         from streaming.demo.cli import app
 
-        app(prog_name="python -m streaming")
+        app(prog_name="penstock")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from streaming.records.tensorflow_decode import decode_image
 from streaming.report import Report
 from streaming.saving import Lineage, Saving
 from streaming.scoring import Scoring
+from streaming.sentence import sentence
 from streaming.settings import Settings, settings_digest
 from streaming.training.evaluation import EvaluationSet
 from streaming.training.trainer import Trainer, build_model, load_hook
@@ -55,7 +56,7 @@ def assemble(settings: Settings, configure: Configure, channel: Channel, watch: 
     learning = Learning(trainer, scoring, book, tally, settings.pipeline.batch_size)
     saver = Saver(store, settings.checkpoint, time.monotonic)
     store.clean()
-    manifest = _restore(settings, store, learning, book, saver)
+    manifest, passed_over = _restore(settings, store, learning, book, saver)
     channel.send(Allowance(state=WorkerState.RESTORING, seconds=RESTORE_S, doing="compiling the training step"))
     trainer.compile()
 
@@ -74,7 +75,7 @@ def assemble(settings: Settings, configure: Configure, channel: Channel, watch: 
         settings_digest(settings),
     )
     if manifest is not None:
-        saving.restored(dict(manifest.positions))
+        saving.restored(dict(manifest.positions), passed_over)
     worker = Worker(
         settings,
         channel,
@@ -129,7 +130,7 @@ def _chain_parts(
     pipeline = settings.pipeline
     preprocess: Preprocess | None = None
     if pipeline.preprocess is not None:
-        preprocess = load_hook(pipeline.preprocess, "pipeline.preprocess")
+        preprocess = load_preprocess(pipeline.preprocess, decoder.limits)
     options = ChainOptions(
         batch_size=pipeline.batch_size,
         shuffle_buffer=pipeline.shuffle_buffer,
@@ -141,15 +142,34 @@ def _chain_parts(
     return TfioReader(settings.kafka, settings.group_id), intake, BatchDecoder(decoder, options), options
 
 
+def load_preprocess(name: str, limits: Limits) -> Preprocess:
+    """The user's preprocessing, traced once on its own, so that its errors are told as its own.
+
+    Raises UserCodeError naming the setting.
+    """
+    preprocess: Preprocess = load_hook(name, "pipeline.preprocess")
+    size = limits.image_size
+    images = tf.TensorSpec([None, size, size, 3], tf.uint8)
+    targets = tf.TensorSpec([None], tf.int64) if limits.labels else tf.TensorSpec([None, size, size], tf.uint8)
+    try:
+        tf.function(preprocess).get_concrete_function(images, targets, tf.TensorSpec([2], tf.int32))
+    except Exception as error:
+        raise UserCodeError(f"pipeline.preprocess = {name}: {sentence(error)}") from error
+    return preprocess
+
+
 def _restore(
     settings: Settings, store: CheckpointStore, learning: Learning, book: Book, saver: Saver
-) -> Manifest | None:
-    """Put the newest valid checkpoint into the parts; None when there is none at all. Raises CheckpointError."""
+) -> tuple[Manifest | None, list[str]]:
+    """Put the newest valid checkpoint into the parts; None when there is none at all, and those that were damaged.
+
+    Raises CheckpointError.
+    """
     manifest, passed_over = store.newest_valid()
     for damaged in passed_over:
         _log.error("checkpoint_damaged", checkpoint=damaged)
     if manifest is None:
-        return None
+        return None, passed_over
     trainer, state = learning.trainer, manifest.trainer_state
     trainer.load(safetensors.numpy.load_file(store.path(manifest.id) / MODEL_FILE))
     if settings.model.learning_rate != state["configured_learning_rate"]:
@@ -171,4 +191,4 @@ def _restore(
             saver.restored(manifest.evaluation, len(kept))
     learning.scoring.restore(state["scoring"], kept)
     _log.info("restored", checkpoint=manifest.id, step=manifest.step, positions=dict(manifest.positions))
-    return manifest
+    return manifest, passed_over

@@ -32,7 +32,6 @@ class Book:
         self._breaker = Breaker(max_bad_fraction, proven=False)
         self._tally = tally
         self.newest_event_time_s: float | None = None
-        self.lost_records = 0
 
     def open(self, ledger: Ledger) -> None:
         """From now on this is the ledger."""
@@ -99,7 +98,6 @@ class Book:
         position = self.ledger.position(partition)
         lost = self.ledger.record_range(partition, Kind.LOST, position, log_start)
         if lost:
-            self.lost_records += lost
             self._tally.add("records_lost_total", lost)
             _log.error("records_lost", partition=partition, start=position, stop=log_start, records=lost)
 

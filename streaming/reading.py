@@ -42,6 +42,7 @@ class Reading:
         self._round: Round | None = None
         self._rng = random.Random(settings.pipeline.seed)  # noqa: S311  # drawing ranges is no secret
         self._next_range_id = 0
+        self._fetched: dict[int, int] = {}
         self._failures = 0
         self._retry_at = 0.0
         self.error: str | None = None
@@ -62,8 +63,11 @@ class Reading:
 
     def fetched(self, partition: int) -> int:
         """The offset behind the highest one read."""
-        position = self._book.ledger.position(partition)
-        return max(position, self._round.fetched.get(partition, 0)) if self._round is not None else position
+        read = {} if self._round is None else self._round.fetched
+        self._fetched[partition] = max(
+            self._fetched.get(partition, 0), read.get(partition, 0), self._book.ledger.position(partition)
+        )
+        return self._fetched[partition]
 
     def begin(self) -> bool:
         """Begin a round; False when there is nothing to read, or no way to. Raises TrainingStopped."""
@@ -181,6 +185,12 @@ class Reading:
 
     def _check_generation(self) -> None:
         facts, trained = self._watch.view.facts, self._book.ledger.generation
+        if facts is not None and facts.generation.topic != trained.topic:
+            raise TrainingStopped(
+                "topic-changed",
+                f"this training learned from topic {trained.topic}, kafka.topic is now {facts.generation.topic}: "
+                "give the new training a name of its own",
+            )
         if facts is not None and facts.generation != trained:
             raise TrainingStopped(
                 "topic-recreated",

@@ -15,13 +15,16 @@ from streaming.reading import Reading
 
 AFTER_STEP_S = 0.05
 IDLE_S = 1.0
+PAST = frozenset({"data-lost", "checkpoint-damaged"})  # has happened, and keeps nothing from going on
 
 
 class SavingStatus(Protocol):
-    """What a report needs of the checkpoints. checkpointed: partition -> durable position; error: of the last save."""
+    """What a report needs of the checkpoints. checkpointed: partition -> durable position; error: of the last save;
+    damaged: which checkpoints were passed over at the start, as a sentence."""
 
     checkpointed: dict[int, int]
     error: str | None
+    damaged: str | None
 
 
 class Report:
@@ -69,7 +72,7 @@ class Report:
 
     def _status(self, state: WorkerState, saving: SavingStatus) -> Status:
         problems = self._problems(saving)
-        outside = next((problem for problem in problems if problem.type != "data-lost"), None)
+        outside = next((problem for problem in problems if problem.type not in PAST), None)
         learning, book = self._learning, self._book
         return Status(
             state=state,
@@ -105,12 +108,13 @@ class Report:
 
     def _problems(self, saving: SavingStatus) -> list[Problem]:
         """Everything that is wrong now, the most telling first; `since` is when it was first seen."""
-        lost = self._book.lost_records
+        lost = self._book.ledger.counts()[Kind.LOST] if self._book.is_open else 0
         found = {
             "kafka-unavailable": self._watch.view.error,
             "dead-letters-blocked": self._letters.error,
             "reading-failed": self._reading.error,
             "checkpoint-failing": saving.error,
+            "checkpoint-damaged": saving.damaged,
             "data-lost": f"retention removed {lost} records before they were trained" if lost else None,
         }
         self._since = {type_: self._since.get(type_, time.time()) for type_, detail in found.items() if detail}

@@ -55,11 +55,14 @@ class Saving:
         self._saved: tuple[int, int] | None = None
         self.checkpointed: dict[int, int] = {}
         self.error: str | None = None
+        self.damaged: str | None = None
 
-    def restored(self, positions: dict[int, int]) -> None:
-        """The present state is that of the checkpoint the lineage names."""
+    def restored(self, positions: dict[int, int], passed_over: list[str]) -> None:
+        """The present state is that of the checkpoint the lineage names; newer ones were damaged."""
         self.checkpointed = positions
         self._saved = self._mark()
+        if passed_over:
+            self.damaged = f"checkpoint {', '.join(passed_over)} is damaged; restored {self._lineage.parent} instead"
 
     def request(self, save: Save) -> None:
         self._saver.request(save)

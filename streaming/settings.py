@@ -19,6 +19,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    FilePath,
     SecretStr,
     ValidationError,
     field_validator,
@@ -69,15 +70,22 @@ class KafkaSettings(_Group):
     sasl_mechanism: Literal["PLAIN"] | None = _setting(None, "The tensorflow-io reader speaks PLAIN only.")
     sasl_username: str | None = _setting(None, "SASL user name.")
     sasl_password: SecretStr | None = _setting(None, "SASL password.")
-    ssl_cafile: Path | None = _setting(None, "CA certificates, PEM.")
-    ssl_certfile: Path | None = _setting(None, "Client certificate, PEM.")
-    ssl_keyfile: Path | None = _setting(None, "Client key, PEM.")
+    ssl_cafile: FilePath | None = _setting(None, "CA certificates, PEM.")
+    ssl_certfile: FilePath | None = _setting(None, "Client certificate, PEM.")
+    ssl_keyfile: FilePath | None = _setting(None, "Client key, PEM.")
     ssl_key_password: SecretStr | None = _setting(None, "Password of the client key.")
     dead_letter_topic: str | None = _setting(None, "Where bad records go; unset: they are counted and logged only.")
     on_data_loss: Literal["continue", "stop"] = _setting("continue", "When retention removed records before training.")
     bootstrap_timeout_s: float = _setting(5.0, "Longest wait for a first answer of a broker.", gt=0)
     range_records: int = _setting(256, "Most records read in one range.", ge=1, le=65_536)
     range_bytes: int = _setting(8 << 20, "About the most bytes read in one range.", ge=1 << 16)
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _servers(cls, value: str) -> str:
+        if not all(re.fullmatch(r"[^\s:,]+:\d+|\[[^\]]+\]:\d+", server) for server in value.split(",")):
+            raise ValueError("must be host:port, several separated by commas")
+        return value
 
     @field_validator("start")
     @classmethod
@@ -142,7 +150,7 @@ class ModelSettings(_Group):
     )
     classes: int = _setting(3, "Number of classes.", "new run", ge=2, le=254)
     width: int = _setting(24, "Channels of the default U-Net's first stage.", "new run", ge=4, le=256)
-    learning_rate: float = _setting(0.003, "Adam's learning rate in the default model.", "live", gt=0)
+    learning_rate: float = _setting(0.003, "Adam's learning rate in the default model.", gt=0)
     mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = _setting("float32", "Keras' dtype policy.")
     jit_compile: bool = _setting(False, "Compile full batches with XLA.")
 
@@ -152,7 +160,7 @@ class CheckpointSettings(_Group):
 
     directory: Path | None = _setting(None, "The checkpoints' folder; <base>/<name> unless set.")
     base: Path = _setting(Path("checkpoints"), "Parent of the folder that is named after this training.")
-    interval_s: float = _setting(60.0, "Seconds between periodic checkpoints.", "live", gt=0)
+    interval_s: float = _setting(60.0, "Seconds between periodic checkpoints.", gt=0)
     keep: int = _setting(5, "Newest checkpoints kept.", ge=1)
     keep_hourly: int = _setting(24, "Hourly checkpoints kept.", ge=0)
     keep_daily: int = _setting(14, "Daily checkpoints kept.", ge=0)
@@ -183,7 +191,7 @@ class ServiceSettings(_Group):
         1.0, "First pause before a restart, doubled each time; the first restart has none.", ge=0
     )
     on_failed: Literal["stay", "exit"] = _setting("stay", "What the service does once the worker has failed for good.")
-    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Lowest level logged.", "live")
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Lowest level logged.")
 
 
 class Settings(_Group):
@@ -295,7 +303,7 @@ class _Environment(EnvSettingsSource):
         for name, value in super()._load_env_vars().items():
             variable = name.upper()
             if not variable.startswith(ENV_PREFIX) or (
-                "__" not in variable and not variable.startswith(ENV_PREFIX + "NAME")
+                "__" not in variable and variable.removesuffix("_FILE") != ENV_PREFIX + "NAME"
             ):
                 continue  # Kubernetes sets PENSTOCK_PORT, PENSTOCK_SERVICE_HOST, … for a Service of that name
             path = name.lower().removeprefix(ENV_PREFIX.lower()).split("__")

@@ -25,6 +25,7 @@ TAKE_S = 0.1
 BUSY_S = 2.0  # so long after a step the state still is `training`
 SCORING_S = 120.0
 FIRST_STEP_S = 600.0
+LETTERS_AHEAD = 1000  # bad records that may wait for their letters
 
 _log = structlog.get_logger()
 
@@ -106,6 +107,9 @@ class Worker:
     def _advance(self) -> None:
         """One batch, or the end of a round, or the beginning of one, or a rest."""
         self._settle()
+        if self._book.pending >= LETTERS_AHEAD:  # nothing moves on while letters can't be written
+            self._rest()
+            return
         if not self._reading.active:
             if self._finish() or not self._reading.begin():
                 self._rest()

@@ -2,7 +2,6 @@
 
 import time
 from datetime import UTC, datetime
-from math import isfinite
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -10,7 +9,7 @@ from pydantic import BaseModel, Field
 from service.lag import Lag, PartitionLag
 from service.remedies import remedies_for
 from service.worker_view import Desired, WorkerView
-from streaming.control.messages import PartitionStatus, Problem, Score, WorkerState
+from streaming.control.messages import PartitionStatus, Problem, WorkerState
 from streaming.ledger.ledger import Kind
 
 
@@ -170,15 +169,6 @@ def _partition(partition: PartitionStatus, lag: PartitionLag) -> PartitionBody:
         lag=lag.records,
         lag_seconds=None if lag.seconds is None else round(lag.seconds, 3),
     )
-
-
-def _score(score: Score) -> ScoreBody:
-    return ScoreBody(set=score.set, name=score.name, class_=score.class_ or None, value=score.value)
-
-
-def _finite(value: float | None) -> float | None:
-    """JSON has no NaN."""
-    return value if value is not None and isfinite(value) else None
 
 
 def _problem(problem: Problem) -> ProblemBody:

@@ -255,7 +255,7 @@ class CheckpointStore:
         if ids:
             raise CheckpointError(
                 f"refusing to start from scratch: {self.directory} holds checkpoints and {', '.join(passed_over)} "
-                "are damaged; restore another one or mend the disk, or begin a new run, which archives them"
+                "are damaged: bring the files back from a copy, or move the folder away and set checkpoint.allow_fresh"
             )
         return None, []
 

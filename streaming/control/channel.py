@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from streaming.control.messages import Configure, Shutdown, ToWorker, decode_to_worker, encode
 
-ORPHANED = 70  # exit code of a worker whose sidecar has gone
+ORPHANED = 71  # exit code of a worker whose sidecar has gone
 
 
 class Channel:

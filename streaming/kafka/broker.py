@@ -183,7 +183,7 @@ def translated(what: str) -> Iterator[None]:
     except KafkaUnavailable:
         raise
     except (KafkaError, OSError, TimeoutError) as error:
-        raise KafkaUnavailable(f"{what}: {_cause(causes.lines) or _own_words(error)}") from error
+        raise KafkaUnavailable(f"{what}: {_cause([*causes.lines, str(error)]) or _own_words(error)}") from error
     finally:
         logger.removeHandler(causes)
 
@@ -197,6 +197,7 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     ),
     (r"SaslAuthenticationFailed|Authentication failed|invalid credentials", "wrong user name or password"),
     (r"ECONNREFUSED|Connection refused", "connection refused; nothing listens there"),
+    (r"Failed to update metadata", "no metadata; does the topic exist, with the right to write to it?"),
     (r"WRONG_VERSION_NUMBER|record layer failure", "the port doesn't speak TLS; see kafka.security_protocol"),
 )
 
@@ -207,4 +208,5 @@ def _cause(lines: list[str]) -> str | None:
 
 
 def _own_words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".strip(": ")
+    text, name = str(error), type(error).__name__
+    return text if name in text else f"{name}: {text}".strip(": ")

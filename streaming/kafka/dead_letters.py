@@ -18,7 +18,6 @@ from streaming.kafka.broker import client_config, translated
 from streaming.records.breaker import BadRecord
 from streaming.settings import KafkaSettings
 
-QUEUE_LETTERS = 10_000
 DELIVERY_TIMEOUT_S = 10.0
 LOOKUP_TIMEOUT_S = 5.0
 RETRY_S = 1.0
@@ -27,12 +26,15 @@ Header = tuple[str, bytes]
 
 
 class DeadLetters:
-    """Writes letters on a thread of its own. `send`, `delivered` and `pending` belong to the main thread."""
+    """Writes letters on a thread of its own. `send`, `delivered` and `pending` belong to the main thread.
+
+    Its queues have no bound of their own: the worker stops reading while many are pending.
+    """
 
     def __init__(self, kafka: KafkaSettings, client_id: str) -> None:
         self._kafka = kafka
         self._client_id = client_id
-        self._waiting: queue.Queue[BadRecord] = queue.Queue(QUEUE_LETTERS)
+        self._waiting: queue.Queue[BadRecord] = queue.Queue()
         self._delivered: queue.Queue[BadRecord] = queue.Queue()
         self._stopped = threading.Event()
         self._consumer: Any = None

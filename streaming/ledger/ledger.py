@@ -201,7 +201,7 @@ class Ledger:
                 bitmap = BitMap64.deserialize(tensor.tobytes())
                 ledger._partitions[int(partition)].kinds[Kind(kind)] = bitmap
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, SafetensorError) as error:
-            raise CheckpointDamaged(f"the ledger can't be read: {error}; restore another checkpoint") from error
+            raise CheckpointDamaged(f"the ledger can't be read: {error}") from error
         for partition in ledger.partitions():
             ledger._rebuild(partition)
         return ledger

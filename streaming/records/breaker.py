@@ -42,7 +42,7 @@ class Breaker:
             self._held += bad
             if self._bad_before_proof >= FIRST:
                 raise TrainingStopped(
-                    "records-all-bad", f"the first {FIRST} records are all bad: {_reasons(self._held)}"
+                    "records-all-bad", f"the first {FIRST} records are all bad: {_reasons(self._held[:FIRST])}"
                 )
             return []
         if len(self._window) == WINDOW and sum(self._window) > self._limit * WINDOW:

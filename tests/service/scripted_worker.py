@@ -61,7 +61,7 @@ class Worker:
             case "silent":
                 signal.pause()
             case "fails":
-                self.send(kind="failed", problem={"type": "all-records-bad", "detail": "no record fits", "since": 1.0})
+                self.send(kind="failed", problem={"type": "records-all-bad", "detail": "no record fits", "since": 1.0})
                 sys.exit(1)
             case "finishes" if self.step == 3:
                 self.send(kind="finished", checkpoint_id=self.commit("final", []))

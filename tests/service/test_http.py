@@ -139,7 +139,7 @@ def test_broker_away_is_ready_and_says_so(sidecar: SidecarFactory) -> None:
 def test_failed_service_is_live_and_not_ready_and_names_the_problem(sidecar: SidecarFactory) -> None:
     one = sidecar("fails")
     status = one.reach("failed")
-    assert status["problems"][0]["id"] == "all-records-bad"
+    assert status["problems"][0]["id"] == "records-all-bad"
     assert one.http.get("/v1/problems").json()["problems"][0]["detail"] == "no record fits"
     assert one.http.get("/livez").status_code == 200
     assert one.http.get("/readyz").status_code == 503

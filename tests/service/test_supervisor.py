@@ -98,7 +98,7 @@ def test_failed_is_not_retried(tmp_path: Path) -> None:
     async def scenario(running: "asyncio.Task[None]") -> None:
         with pytest.raises(WorkerFailed, match="no record fits") as raised:
             await running
-        assert raised.value.problem.type == "all-records-bad"
+        assert raised.value.problem.type == "records-all-bad"
         assert len(bench.heard.endings) == 1
 
     with_supervisor(bench, scenario)

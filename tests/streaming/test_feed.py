@@ -2,16 +2,20 @@
 
 import threading
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
+import tensorflow as tf
 
-from streaming.feed import RoundEnded, RoundFailed
+from streaming.feed import Feed, RoundEnded, RoundFailed
 from streaming.ledger.ledger import Kind
 from streaming.records.batch import Batch
+from streaming.records.batches import Intake
 from tests.streaming.chain import DEADLINE_S, LINGER_S, Loop
 from tests.streaming.memory import MemoryTopic
 
 pytestmark = pytest.mark.tf
+GROWTH = 4  # threads that tf.data's own pool may get, whatever the number of rounds
 
 
 def topic(count: int = 60) -> MemoryTopic:
@@ -50,7 +54,28 @@ def test_an_error_in_the_middle_loses_only_what_was_not_booked() -> None:
     assert set(loop.seen.values()) == {1}
 
 
-def test_a_round_that_is_retired_before_it_has_begun_takes_nothing_from_the_next() -> None:
+def test_the_ranges_of_a_round_go_to_one_iteration_only() -> None:
+    asked: list[Callable[[], Iterator[tuple[int, int, int, int]]]] = []
+
+    def build(ranges: Callable[[], Iterator[tuple[int, int, int, int]]], intake: Intake) -> tf.data.Dataset:
+        asked.append(ranges)
+        return tf.data.Dataset.range(0)
+
+    loop = Loop(topic())
+    loop.feed = Feed(build)
+    loop.begin()
+    (ranges,) = asked
+    first = ranges()
+    next(first)
+    assert list(ranges()) == []
+    assert len(list(first)) == 2
+    loop.retire()
+    loop.begin()
+    loop.retire()
+    assert list(ranges()) == []
+
+
+def test_rounds_that_are_retired_at_once_leave_the_next_ones_whole() -> None:
     loop = Loop(topic())
     for _ in range(20):
         loop.begin()
@@ -95,10 +120,12 @@ def test_no_thread_is_left_behind_after_fifty_rounds() -> None:
         loop.topic.records[0][9 + number] = b"\x01"  # type: ignore[index]
         loop.run_round(0 if number % 3 == 1 else None)
     deadline = time.monotonic() + DEADLINE_S
-    while threads() > before + 4 and time.monotonic() < deadline:
+    for pump in [thread for thread in threading.enumerate() if thread.name == "pump"]:
+        pump.join(deadline - time.monotonic())
+        assert not pump.is_alive()
+    while threads() > before + GROWTH and time.monotonic() < deadline:
         threading.Event().wait(0.05)
-    assert threads() <= before + 4  # tf.data's own pool may have grown by a few
-    assert [thread.name for thread in threading.enumerate() if thread.name == "pump"] == []
+    assert threads() <= before + GROWTH
 
 
 def threads() -> int:

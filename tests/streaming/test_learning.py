@@ -35,7 +35,7 @@ class Bench:
         self.trainer = Trainer(build_model(settings), settings)
         decoder = Decoder(Limits(SIZE, 3, 1000, 10_000, labels=False), parse, no_fallback)
         self.scoring = Scoring(self.trainer, decoder, settings.evaluation, BATCH, lambda: self.now_s)
-        self.book = Book(DeadLetters(settings.kafka, "test"), 0.5, self.tally)
+        self.book = Book(DeadLetters(settings.kafka, "test"), 0.9, self.tally)
         ledger = Ledger(Generation("c1", "pets", "t1"))
         ledger.open_partition(0, 0)
         self.book.open(ledger)

@@ -98,7 +98,6 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
         "PENSTOCK_KAFAK__TOPIC",
         "PENSTOCK_KAFKA__TOPIC__X",
         "PENSTOCK_KAFKA__",
-        "PENSTOCK_NAMES",
     ],
 )
 def test_an_unknown_variable_is_refused_by_name(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,10 +163,11 @@ def test_a_secret_of_the_environment_stands_in_no_traceback(monkeypatch: pytest.
     assert "hush" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_the_tree_survives_its_way_to_the_worker_as_json() -> None:
+def test_the_tree_survives_its_way_to_the_worker_as_json(tmp_path: Path) -> None:
+    (ca := tmp_path / "ca.pem").touch()
     settings = parse_settings(
         {
-            "kafka": SASL | {"sasl_password": "hush", "ssl_cafile": "/ca.pem"},
+            "kafka": SASL | {"sasl_password": "hush", "ssl_cafile": str(ca)},
             "checkpoint": {"directory": "/data", "interval_s": 0.1},
             "pipeline": {"decode_threads": 3},
         }
@@ -200,3 +200,14 @@ def test_every_setting_says_what_it_is_and_when_it_applies() -> None:
             assert field.description, name
             assert isinstance(field.json_schema_extra, dict)
             assert field.json_schema_extra["applies"] in ("live", "restart", "new run")
+
+
+@pytest.mark.parametrize("servers", ["", "localhost", "a:1,", "a:1,b", "a:x"])
+def test_bootstrap_servers_are_pairs_of_host_and_port(servers: str) -> None:
+    with pytest.raises(SettingsError, match=r"kafka\.bootstrap_servers: must be host:port"):
+        parse_settings({"kafka": {"bootstrap_servers": servers}})
+
+
+def test_a_missing_certificate_is_known_at_once() -> None:
+    with pytest.raises(SettingsError, match=r"kafka\.ssl_cafile"):
+        parse_settings({"kafka": {"ssl_cafile": "/nowhere/ca.pem"}})
