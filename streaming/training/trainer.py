@@ -14,6 +14,7 @@ from streaming.errors import CheckpointMismatch, UserCodeError
 from streaming.sentence import sentence
 from streaming.settings import Settings
 from streaming.training.evaluation import Scored
+from streaming.training.undo import Undo
 
 DEFAULT = "the default model"
 
@@ -151,19 +152,16 @@ class Trainer:
 
     def _guarded_step(self, images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Old values of all variables, the model's own train_step, and the old values back unless all is finite."""
-        floats = [v for v in self._variables if "float" in str(v.dtype)]
-        old = [tf.identity(v.value) for v in self._variables]
+        undo = Undo(self._variables)
+        old = undo.values()
         for metric in self.model.metrics:
             metric.reset_state()
         logs = self.model.train_step((images, targets))
         loss = tf.cast(logs["loss"], tf.float32)
-        # Tricks such as a sum over v * 0 don't work: the graph optimizer folds them to 0.
-        finite = [tf.reduce_all(tf.math.is_finite(v.value)) for v in floats]
-        applied = tf.math.is_finite(loss) & tf.reduce_all(tf.stack(finite))
+        applied = tf.math.is_finite(loss) & undo.finite()
 
         def put_back() -> tf.Tensor:
-            for variable, value in zip(self._variables, old, strict=True):
-                variable.value.assign(value)
+            undo.put_back(old)
             return tf.constant(False)
 
         tf.cond(applied, lambda: tf.constant(True), put_back)

@@ -80,19 +80,23 @@ def produce(servers: str, count: int) -> None:
 def service_window(service: Service, seconds: float, batch_size: int) -> float:
     """Images a second while the service is resumed for so long."""
     service.post("/v1/resume").raise_for_status()
-    until = time.monotonic() + seconds
-    marks: list[tuple[float, int]] = []
+    began = time.monotonic()
     with httpx.Client(base_url=service.url) as client:
-        while time.monotonic() < until:
-            step = client.get("/v1/status").json()["step"]
-            if not marks or step != marks[-1][1]:
-                marks.append((time.monotonic(), step))
-            nap()
+        step = client.get("/v1/status").json()["step"]
+        first_at, first = next_step(client, step + UNCOUNTED_STEPS)
+        nap(max(0.0, seconds - (time.monotonic() - began)))  # asking costs the service something, too
+        step = client.get("/v1/status").json()["step"]
+        last_at, last = next_step(client, step + 1)
     service.post("/v1/pause").raise_for_status()
     service.until(lambda status: status["state"] == "paused")
-    counted = [mark for mark in marks if mark[1] >= marks[0][1] + UNCOUNTED_STEPS]
-    (began, first), (ended, last) = counted[0], counted[-1]
-    return (last - first) * batch_size / (ended - began)
+    return (last - first) * batch_size / (last_at - first_at)
+
+
+def next_step(client: httpx.Client, step: int) -> tuple[float, int]:
+    """When the status first shows this step, or a later one."""
+    while (found := client.get("/v1/status").json()["step"]) < step:
+        nap(0.02)
+    return time.monotonic(), found
 
 
 class Keras:

@@ -127,9 +127,9 @@ class Service:
         return [event for event in map(json.loads, lines) if event["event"] == name]
 
 
-def nap() -> None:
+def nap(seconds: float = 0.05) -> None:
     """Between two polls of a condition with a deadline."""
-    signal.sigtimedwait([], 0.05)
+    signal.sigtimedwait([], seconds)
 
 
 def settled(status: Any) -> int:
