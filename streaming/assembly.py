@@ -10,12 +10,12 @@ import structlog
 import tensorflow as tf
 
 from streaming.book import Book
-from streaming.checkpoints.manifest import Manifest
+from streaming.checkpoints.manifest import EvaluationFile, Manifest
 from streaming.checkpoints.saver import Saver
 from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
 from streaming.control.channel import Channel
 from streaming.control.messages import Allowance, Configure, WorkerState
-from streaming.errors import SettingsError, UserCodeError
+from streaming.errors import CheckpointDamaged, SettingsError, UserCodeError
 from streaming.feed import Feed
 from streaming.kafka.dead_letters import DeadLetters
 from streaming.kafka.tfio_reader import NAME, TfioReader
@@ -87,7 +87,7 @@ def assemble(settings: Settings, configure: Configure, channel: Channel, watch: 
         report,
         wake,
         configure.until is not None,
-        configure.paused,
+        configure.paused and configure.until is None,
     )
     letters.start()
     return worker
@@ -180,15 +180,27 @@ def _restore(
     book.open(store.ledger(manifest.id))
     book.newest_event_time_s = state["newest_event_time_s"]
     learning.step, learning.loss = manifest.step, state["loss"]
-    kept = None
+    kept, intact = None, True
     if manifest.evaluation is not None:
-        blob = store.read_evaluation(manifest.evaluation.file, manifest.evaluation.sha256)
-        kept = EvaluationSet.load(manifest.evaluation.set, settings.evaluation.size, blob)
-        if kept.image_size != settings.pipeline.image_size:
-            _log.warning("evaluation_set_begun_anew", detail="pipeline.image_size has changed")
-            kept = EvaluationSet(kept.number + 1, settings.evaluation.size)
-        else:
+        kept, intact = _restore_evaluation(settings, store, manifest.evaluation)
+        if intact:
             saver.restored(manifest.evaluation, len(kept))
     learning.scoring.restore(state["scoring"], kept)
     _log.info("restored", checkpoint=manifest.id, step=manifest.step, positions=dict(manifest.positions))
     return manifest, passed_over
+
+
+def _restore_evaluation(
+    settings: Settings, store: CheckpointStore, named: EvaluationFile
+) -> tuple[EvaluationSet, bool]:
+    """The set that a checkpoint names, or an empty new one: scores need it, training doesn't."""
+    size, anew = settings.evaluation.size, EvaluationSet(named.set + 1, settings.evaluation.size)
+    try:
+        kept = EvaluationSet.load(named.set, size, store.read_evaluation(named.file, named.sha256))
+    except CheckpointDamaged as error:
+        _log.error("evaluation_set_damaged", detail=str(error))
+        return anew, False
+    if kept.image_size != settings.pipeline.image_size:
+        _log.warning("evaluation_set_begun_anew", detail="pipeline.image_size has changed")
+        return anew, False
+    return kept, True

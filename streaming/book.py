@@ -78,6 +78,10 @@ class Book:
         self._settle(skipped, Kind.SKIPPED, "records_skipped_total")
         self._letters.send(self._breaker.admit(good, refused))
 
+    def drop_unproven(self) -> int:
+        """A round is over without a good record: its bad ones are to be read again. Returns how many they are."""
+        return len(self._breaker.release())
+
     def release(self) -> None:
         """A round is over: bad records that waited for a first good one are judged without it."""
         self._letters.send(self._breaker.release())
@@ -87,8 +91,9 @@ class Book:
         self._settle(list(self._letters.delivered()), Kind.DEAD_LETTERED, "records_dead_lettered_total")
 
     def absent(self, partition: int, offsets: Array) -> None:
-        """int64[N]: proven never to have existed for a committed reader."""
-        self.ledger.record(partition, Kind.ABSENT, offsets)
+        """int64[N]: proven never to have existed for a committed reader; a proof of a tail may have said so before."""
+        known = self.ledger.of_kind(partition, Kind.ABSENT, int(offsets.min()), int(offsets.max()) + 1)
+        self.ledger.record(partition, Kind.ABSENT, [offset for offset in offsets.tolist() if offset not in known])
 
     def absent_tail(self, tail: Tail) -> None:
         self.ledger.record_range(tail.partition, Kind.ABSENT, tail.start, tail.stop)

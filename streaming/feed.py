@@ -57,7 +57,7 @@ class Feed:
         """Start a round; the one before must be over."""
         assert self._pump is None, "a round is running"
         self._round = self._unclaimed = new
-        self._pump = _Pump(self._dataset)
+        self._pump = _Pump(self._dataset, new)
 
     def take(self, timeout_s: float) -> Item | None:
         """The next batch, or how the round ended; None when nothing came in time."""
@@ -106,9 +106,10 @@ class _Current:
 
 
 class _Pump:
-    """A thread that iterates the dataset once."""
+    """A thread that iterates the dataset once, for one round."""
 
-    def __init__(self, dataset: tf.data.Dataset) -> None:
+    def __init__(self, dataset: tf.data.Dataset, current: Round) -> None:
+        self._round = current
         self.items: queue.Queue[Item] = queue.Queue(QUEUE_BATCHES)
         self._stopped = threading.Event()
         threading.Thread(target=self._run, args=(dataset,), name="pump", daemon=True).start()
@@ -124,6 +125,8 @@ class _Pump:
                 if self._stopped.is_set():
                     return
         except tf.errors.OpError as error:
+            # The iterator goes with this block, and that waits for the generator, which may wait for new records.
+            self._round.stop()
             end = RoundFailed(sentence(error))
         self._put(end)
 

@@ -10,7 +10,7 @@ import structlog
 
 from streaming.book import Book, batch_range_ids
 from streaming.errors import TrainingStopped
-from streaming.feed import Feed, Item, RoundFailed
+from streaming.feed import Feed, Item, RoundEnded, RoundFailed
 from streaming.kafka.watch import Tail, View, Watch
 from streaming.ledger.planner import Planner
 from streaming.metrics import Tally
@@ -19,6 +19,7 @@ from streaming.round import Absent, Held, HoldOut, Round
 from streaming.settings import Settings
 
 BACKOFF_S = (1.0, 30.0)
+FIRST_RANGE_RECORDS = 32
 STUCK = 75  # exit code: a read doesn't come back though the broker answers; a restart is the only way out
 
 _log = structlog.get_logger()
@@ -41,8 +42,12 @@ class Reading:
         self._until = until
         self._round: Round | None = None
         self._rng = random.Random(settings.pipeline.seed)  # noqa: S311  # drawing ranges is no secret
-        self._next_range_id = 0
+        self._rounds = 0
         self._fetched: dict[int, int] = {}
+        self._proving = 0
+        self._unproven = 0  # bad records at the end of a round that saw no good one: read again, with more
+        self._waited_s = 0.0
+        self.mean_bytes = 0.0
         self._failures = 0
         self._retry_at = 0.0
         self.error: str | None = None
@@ -59,7 +64,7 @@ class Reading:
             return False
         ledger = self._book.ledger
         known = set(ledger.partitions())
-        return all(p not in known or ledger.position(p) >= stop for p, stop in self._until.items())
+        return all(stop == 0 or (p in known and ledger.position(p) >= stop) for p, stop in self._until.items())
 
     def fetched(self, partition: int) -> int:
         """The offset behind the highest one read."""
@@ -74,7 +79,7 @@ class Reading:
         view = self._watch.view
         if view.facts is None or view.error is not None or time.monotonic() < self._retry_at:
             return False
-        if self._book.pending:  # letters on their way: their offsets are not settled and must not be read again
+        if self._book.pending or self._proving:  # on its way to be settled, and must not be read again meanwhile
             return False
         self._check_topic(view)
         planner = Planner(
@@ -83,10 +88,15 @@ class Reading:
             range_bytes=self._settings.kafka.range_bytes,
             backlog_window=self._settings.pipeline.backlog_window,
             rng=self._rng,
-            first_id=self._next_range_id,
+            first_id=self._rounds << 32,
         )
-        if planner.available(self._ends()) == 0:
+        # Records of unknown size may be large: the first ranges are small.
+        planner.note_size(self.mean_bytes or self._settings.kafka.range_bytes / FIRST_RANGE_RECORDS)
+        if planner.available(self._ends()) <= self._unproven:
+            self.error = None
             return False
+        self._rounds += 1
+        self._waited_s = 0.0
         self._round = Round(
             planner,
             self._ends,
@@ -103,28 +113,33 @@ class Reading:
         """The next batch, or how the round ended: settle and `end` it then. None when nothing came in time."""
         assert self._round is not None, "no round is running"
         self._check_generation()
+        self._make_way_for_new_partitions(self._round)
         began = time.monotonic()
         item = self._feed.take(timeout_s)
-        self._tally.add("data_wait_seconds_total", time.monotonic() - began)
+        waited_s = time.monotonic() - began
+        self._tally.add("data_wait_seconds_total", waited_s)
         self._watch.set_level(self._round.level)
         match item:
             case RoundFailed(detail=detail):
                 self._back_off(detail)
+            case RoundEnded():
+                self._failures, self.error = 0, None
             case None:
-                self._exit_if_stuck(self._round)
+                self._exit_if_stuck(self._round, waited_s)
         return item
 
     def finished_with(self, batch: Batch) -> None:
         """Every record of the batch has left the pipeline, trained or rejected."""
         assert self._round is not None, "no round is running"
         self._round.settled(batch_range_ids(batch))
-        self._failures, self.error = 0, None
+        self._failures, self.error, self._waited_s = 0, None, 0.0
 
     def settle(self) -> Iterator[Held]:
         """Book what ranges and proofs have shown; yields held-out records, whose fate is the caller's."""
         if self._round is not None:
             yield from self._settle_findings(self._round)
         for tail, found in self._watch.proofs():
+            self._proving -= 1
             if found is None:
                 self._book.absent_tail(tail)
             else:
@@ -133,10 +148,13 @@ class Reading:
     def end(self) -> None:
         """Retire the round, whether it has drained or failed; its findings must have been settled."""
         assert self._round is not None
-        self._next_range_id = self._round.next_range_id
+        self.mean_bytes = self._round.mean_bytes or self.mean_bytes
         self._feed.retire()
         self._round = None
-        self._book.release()
+        if self._until is not None and not self._failures:
+            self._book.release()
+        else:
+            self._unproven = self._book.drop_unproven()
 
     def _settle_findings(self, current: Round) -> Iterator[Held]:
         records, size_bytes = current.take_fetched()
@@ -148,6 +166,7 @@ class Reading:
                     self._book.absent(partition, offsets)
                 case Tail():
                     self._watch.prove(finding)
+                    self._proving += 1
                 case Held():
                     yield finding
 
@@ -205,9 +224,17 @@ class Reading:
         self._retry_at = time.monotonic() + pause_s
         _log.warning("round_failed", detail=detail, retry_in_s=pause_s)
 
-    def _exit_if_stuck(self, current: Round) -> None:
-        open_s = current.open_for_s()
-        if open_s > self._settings.service.stall_s and self._watch.view.error is None:
-            _log.error("read_stuck", seconds=round(open_s))
+    def _make_way_for_new_partitions(self, current: Round) -> None:
+        """Only a new round reads them, and with a steady backlog the present one would not end by itself."""
+        facts = self._watch.view.facts
+        if facts is not None and not set(facts.partitions) <= set(self._book.ledger.partitions()):
+            current.stop()
+
+    def _exit_if_stuck(self, current: Round, waited_s: float) -> None:
+        """A read, a parser or a preprocessing that never comes back can't be interrupted, only left behind."""
+        away = self._watch.view.error is not None
+        self._waited_s = 0.0 if away or not current.busy else self._waited_s + waited_s
+        if self._waited_s > self._settings.pipeline.linger_s + self._settings.service.stall_s:
+            _log.error("reading_stuck", seconds=round(self._waited_s))
             sys.stdout.flush()
             os._exit(STUCK)

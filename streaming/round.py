@@ -91,13 +91,14 @@ class Round:
         self._clock = clock
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._open: dict[int, tuple[float, Range]] = {}  # since when, which
+        self._open: dict[int, Range] = {}
         self._holding: dict[int, Range] = {}  # delivered, its hold-out records not yet seen
         self._flights: dict[int, Flight] = {}
         self._waiting_since: float | None = None
         self._stopping = False
         self._fetched_records = 0
         self._fetched_bytes = 0
+        self._mean_bytes = 0.0
         self.fetched: dict[int, int] = {}
 
     def stop(self) -> None:
@@ -106,19 +107,20 @@ class Round:
         self._wake.set()
 
     @property
-    def next_range_id(self) -> int:
-        return self._planner.next_id
+    def mean_bytes(self) -> float:
+        """Of the records seen last; 0 while unknown."""
+        return self._mean_bytes
+
+    @property
+    def busy(self) -> bool:
+        """Something is being read, or is read and not settled."""
+        with self._lock:
+            return bool(self._open or self._holding or self._flights)
 
     @property
     def level(self) -> bool:
         """No more than a range is left to read, so new records should be seen at once."""
         return self._planner.available(self._ends()) < self._range_records
-
-    def open_for_s(self) -> float:
-        """How long the oldest range has been read for; 0 when none is open."""
-        with self._lock:
-            oldest = min((since for since, _ in self._open.values()), default=None)
-        return 0.0 if oldest is None else self._clock() - oldest
 
     def findings(self) -> Iterator[Finding]:
         """What was found since the last call."""
@@ -142,7 +144,7 @@ class Round:
                 self._wake.clear()
                 continue
             with self._lock:
-                self._open[found.id] = self._clock(), found
+                self._open[found.id] = found
             yield found.id, found.partition, found.start, found.stop
 
     def _over(self) -> bool:
@@ -153,10 +155,9 @@ class Round:
             return False
         with self._lock:
             oldest = min((flight.since for flight in self._flights.values()), default=None)
-            quiet = not self._open and not self._holding and not self._flights
         if oldest is not None and self._clock() - oldest >= self._linger_s:
             return True
-        return available == 0 and (quiet or self._bounded)
+        return available == 0 and (self._bounded or not self.busy)
 
     def _next(self) -> Range | None:
         """The next range, unless waiting a little makes it a fuller one."""
@@ -175,11 +176,10 @@ class Round:
     def delivered(self, range_id: int, offsets: Array, size_bytes: int) -> tuple[Array, Array]:
         """See `Intake`. Ranges of an abandoned round are unknown here: all of theirs is dropped."""
         with self._lock:
-            opened = self._open.get(range_id)
-        if opened is None:
+            found = self._open.get(range_id)
+        if found is None:
             nothing = np.zeros(len(offsets), bool)
             return nothing, nothing
-        found = opened[1]
         wanted = np.fromiter(found.wanted, np.int64, len(found.wanted))
         keep = np.isin(offsets, wanted)
         held = keep & self._hold_out.chosen(found.partition, offsets)
@@ -196,7 +196,8 @@ class Round:
             self._fetched_bytes += size_bytes
             self.fetched[found.partition] = max(found.stop, self.fetched.get(found.partition, 0))
         if records:
-            self._planner.note_size(size_bytes / records)
+            self._mean_bytes = size_bytes / records
+            self._planner.note_size(self._mean_bytes)
         return train, held
 
     def held_out(self, range_id: int, offsets: Array, values: Array, keys: Array) -> None:

@@ -107,6 +107,12 @@ class KafkaSettings(_Group):
         return value
 
     @model_validator(mode="after")
+    def _letters_elsewhere(self) -> "KafkaSettings":
+        if self.dead_letter_topic == self.topic:
+            raise ValueError("dead_letter_topic must not be the topic itself: bad records would come back")
+        return self
+
+    @model_validator(mode="after")
     def _credentials(self) -> "KafkaSettings":
         if self.security_protocol.startswith("SASL") and not (
             self.sasl_mechanism and self.sasl_username and self.sasl_password

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,11 +50,13 @@ def main(descriptor: int) -> None:
         _compose(settings, configure, channel).run()
     except PenstockError as error:
         slug = _slug(error)
-        if slug is None:
-            raise
         _log.error("worker_failed", problem=slug, detail=str(error))
-        channel.send(Failed(problem=Problem(type=slug, detail=str(error), since=time.time())))
+        if slug is not None:
+            channel.send(Failed(problem=Problem(type=slug, detail=str(error), since=time.time())))
         code = FAILED
+    except Exception:  # noqa: BLE001  # whatever it is, a blocked read must not keep the process from leaving
+        _log.exception("worker_crashed")  # the state may be half changed: a restart from the checkpoint mends that
+        code = BUG
     sys.stdout.flush()
     os._exit(code)
 
@@ -115,4 +118,6 @@ def _die_of_a_bug(failure: threading.ExceptHookArgs) -> None:
 def _die_with_parent() -> None:
     """SIGKILL when the sidecar ends; first choice when memory runs out. Source: prctl(2), proc(5)."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    Path("/proc/self/oom_score_adj").write_text("500")
+    score = Path("/proc/self/oom_score_adj")
+    with suppress(OSError):  # a container's runtime may have set a higher one, which only it may lower
+        score.write_text(str(max(500, int(score.read_text()))))

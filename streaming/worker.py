@@ -9,7 +9,7 @@ import structlog
 from streaming.book import Book
 from streaming.control.channel import Channel
 from streaming.control.messages import Finished, Pause, Resume, Save, Shutdown, WorkerState
-from streaming.errors import TrainingStopped
+from streaming.errors import CheckpointError, TrainingStopped
 from streaming.feed import RoundEnded, RoundFailed
 from streaming.kafka.watch import View, Watch
 from streaming.learning import Learning
@@ -58,13 +58,15 @@ class Worker:
         self._wake = wake
         self._bounded = bounded
         self._paused = paused
-        self._leave_within_s: float | None = None
+        self._leave_by: float | None = None
 
     def run(self) -> None:
         """Until shutdown. Raises TrainingStopped when going on would do harm."""
         self._channel.obeyed = True
-        while self._leave_within_s is None:
+        while True:
             self._obey()
+            if self._leave_by is not None:
+                break
             if not self._book.is_open:
                 self._open_book()
             elif self._paused:
@@ -77,7 +79,7 @@ class Worker:
                 self._saving.tick()
             self.tick()
         if self._book.is_open:
-            self._leave(self._leave_within_s)
+            self._leave(self._leave_by)
 
     def tick(self) -> None:
         """Report, if it is time to."""
@@ -85,7 +87,7 @@ class Worker:
 
     @property
     def state(self) -> WorkerState:
-        if self._leave_within_s is not None:
+        if self._leave_by is not None:
             return WorkerState.DRAINING
         if self._paused:
             return WorkerState.PAUSED
@@ -102,7 +104,7 @@ class Worker:
                 case Save():
                     self._saving.request(command)
                 case Shutdown(deadline_s=deadline_s):
-                    self._leave_within_s = deadline_s
+                    self._leave_by = time.monotonic() + deadline_s
 
     def _advance(self) -> None:
         """One batch, or the end of a round, or the beginning of one, or a rest."""
@@ -162,7 +164,9 @@ class Worker:
 
     def _score(self) -> None:
         if self._learning.scoring.due(self._learning.step):
-            self._report.allow(self.state, SCORING_S, "scoring the hold-out set")
+            self._report.allow(
+                self.state, max(SCORING_S, float(len(self._learning.scoring.set))), "scoring the hold-out set"
+            )
             self._learning.scoring.evaluate(self._learning.step)
 
     def _finish(self) -> bool:
@@ -170,12 +174,13 @@ class Worker:
         if not self._bounded or not self._reading.finished:
             return False
         checkpoint_id = self._saving.final(math.inf, self.tick)
-        if checkpoint_id is not None:
-            self._channel.send(Finished(checkpoint_id=checkpoint_id))
-            self._paused = True
+        if checkpoint_id is None:
+            raise CheckpointError(f"the last checkpoint can't be written: {self._saving.error}")
+        self._channel.send(Finished(checkpoint_id=checkpoint_id))
+        self._paused = True
         return True
 
-    def _leave(self, within_s: float) -> None:
+    def _leave(self, by: float) -> None:
         """The final checkpoint, if it fits; without it nothing is lost, only repeated."""
-        if self._saving.final(time.monotonic() + within_s, self.tick) is None:
-            _log.warning("left_without_checkpoint", within_s=within_s, detail=self._saving.error)
+        if self._saving.final(by, self.tick) is None:
+            _log.warning("left_without_checkpoint", detail=self._saving.error or "the grace time is over")

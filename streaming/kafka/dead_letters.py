@@ -75,8 +75,8 @@ class DeadLetters:
             try:
                 with translated(f"dead-letter topic {self._kafka.dead_letter_topic}"):
                     self._deliver(one)
-            except KafkaUnavailable as error:
-                self.error = str(error)
+            except (KafkaUnavailable, ValueError, TypeError) as error:  # kafka-python refuses some letters so
+                self.error = f"{error} (partition {one.partition}, offset {one.offset})"
                 self._close()
                 self._stopped.wait(RETRY_S)
             else:
@@ -92,7 +92,8 @@ class DeadLetters:
             options |= {"delivery_timeout_ms": int(DELIVERY_TIMEOUT_S * 1000), "max_block_ms": 5000}
             self._producer = KafkaProducer(**options)
         original = self._look_up(one)
-        headers = [*(original.headers if original else []), *letter_headers(self._kafka.topic, one, original)]
+        kept = [(name, value or b"") for name, value in original.headers] if original else []
+        headers = [*kept, *letter_headers(self._kafka.topic, one, original)]
         try:
             self._write(original.key if original else None, original.value if original else None, headers)
         except MessageSizeTooLargeError:
@@ -100,6 +101,8 @@ class DeadLetters:
 
     def _write(self, key: bytes | None, value: bytes | None, headers: list[Header]) -> None:
         topic = self._kafka.dead_letter_topic
+        if key is None and value is None:
+            value = b""  # kafka-python sends no record without both
         self._producer.send(topic, value=value, key=key, headers=headers).get(timeout=DELIVERY_TIMEOUT_S)
 
     def _look_up(self, one: BadRecord) -> Any:

@@ -167,8 +167,12 @@ class Watch:
     def _prove_tails(self) -> None:
         while not self._tails.empty() and not self._stopping:
             tail = self._tails.get()
-            with translated(f"reading topic {self._kafka.topic}"):
-                found = self._first_record(tail)
+            try:
+                with translated(f"reading topic {self._kafka.topic}"):
+                    found = self._first_record(tail)
+            except KafkaUnavailable:
+                self._tails.put(tail)  # asked again once Kafka is there
+                raise
             self._proofs.put((tail, found))
             self._on_change()
 
@@ -183,7 +187,6 @@ class Watch:
                 return int(record.offset) if record.offset < tail.stop else None
             if consumer.position(tp, timeout_ms=1000) >= tail.stop:
                 return None
-        self._tails.put(tail)
         raise KafkaUnavailable(
             f"partition {tail.partition} of {self._kafka.topic}: no answer about offsets from {tail.start}"
         )

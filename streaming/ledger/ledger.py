@@ -13,7 +13,7 @@ from pyroaring import BitMap64
 from safetensors import SafetensorError
 
 from streaming.errors import AlreadySettled, CheckpointDamaged, LedgerError
-from streaming.ledger.intervals import complement, first_missing, intervals, span
+from streaming.ledger.intervals import complement, first_missing, intervals, span, within
 
 FORMAT_VERSION = 1
 Offsets = npt.NDArray[np.int64] | Iterable[int]
@@ -144,6 +144,10 @@ class Ledger:
     def count(self, partition: int, kind: Kind) -> int:
         """Offsets of a partition settled as one kind."""
         return len(self._of(partition).kinds.get(kind, ()))
+
+    def of_kind(self, partition: int, kind: Kind, start: int, stop: int) -> BitMap64:
+        """The offsets inside `[start, stop)` settled as one kind."""
+        return within(self._of(partition).kinds.get(kind, BitMap64()), start, stop)
 
     def kind_intervals(self, partition: int, kind: Kind) -> Iterator[tuple[int, int]]:
         """Offsets of a partition settled as one kind, as ascending half-open intervals."""

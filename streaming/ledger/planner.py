@@ -75,11 +75,6 @@ class Planner:
         }
         self._turns = list(self._cursors)  # whose turn it is; the first is next
 
-    @property
-    def next_id(self) -> int:
-        """The id that the next range will get: the next round's planner goes on from here."""
-        return self._next_id
-
     def next_range(self, ends: Mapping[int, int]) -> Range | None:
         """The next range below `ends`, or None if nothing is left at the moment.
 

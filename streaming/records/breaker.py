@@ -28,30 +28,29 @@ class Breaker:
     def __init__(self, max_bad_fraction: float, *, proven: bool) -> None:
         self._limit = max_bad_fraction
         self._proven = proven
-        self._bad_before_proof = 0
         self._held: list[BadRecord] = []
         self._window: deque[bool] = deque(maxlen=WINDOW)
 
     def admit(self, good: int, bad: list[BadRecord]) -> list[BadRecord]:
         """Count a batch; returns the bad records that may be settled now. Raises TrainingStopped."""
-        self._window.extend([False] * good)
-        self._window.extend([True] * len(bad))
         self._proven = self._proven or good > 0
         if not self._proven:
-            self._bad_before_proof += len(bad)
             self._held += bad
-            if self._bad_before_proof >= FIRST:
+            if len(self._held) >= FIRST:
                 raise TrainingStopped(
                     "records-all-bad", f"the first {FIRST} records are all bad: {_reasons(self._held[:FIRST])}"
                 )
             return []
+        bad = self.release() + bad
+        count = good + len(bad)  # spread evenly: a batch's order says nothing, and one may be larger than the window
+        self._window.extend((n + 1) * len(bad) // count > n * len(bad) // count for n in range(count))
         if len(self._window) == WINDOW and sum(self._window) > self._limit * WINDOW:
             raise TrainingStopped(
                 "records-mostly-bad",
                 f"{sum(self._window)} of the last {WINDOW} records are bad (records.max_bad_fraction {self._limit}); "
                 f"lately: {_reasons(bad)}",
             )
-        return self.release() + bad
+        return bad
 
     def release(self) -> list[BadRecord]:
         """What was held back; for the end of a round, when no more records are there to judge by."""

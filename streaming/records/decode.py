@@ -138,7 +138,7 @@ class Decoder:
             wanted = "a label" if self.limits.labels else "a mask"
             return Reject("target_kind", f"the model learns from {wanted}; the record has the other kind")
         if isinstance(target, int):
-            if 0 <= target < self.limits.classes or target == IGNORE:
+            if 0 <= target < self.limits.classes:
                 return target
             return Reject("label_range", f"label {target}, classes 0 to {self.limits.classes - 1}")
         mask = decode_mask(target, self.limits.max_pixels) if isinstance(target, bytes) else target

@@ -17,6 +17,7 @@ from streaming.training.evaluation import Scored
 from streaming.training.undo import Undo
 
 DEFAULT = "the default model"
+SCALINGS = 40  # float16: each halves the scale, which begins at 2 ** 15
 
 
 class StepResult(NamedTuple):
@@ -109,10 +110,15 @@ class Trainer:
         self.model.optimizer.learning_rate = value
 
     def step(self, images: tf.Tensor, targets: tf.Tensor) -> StepResult:
-        """One training step. Short batches never reach the XLA-compiled function, which would compile each size."""
+        """One training step; one that float16's loss scaling skips is tried again with the smaller scale.
+
+        Short batches never reach the XLA-compiled function, which would compile each size."""
         step = self._compiled_step if int(images.shape[0]) == self._batch_size else self._step
-        loss, applied = step(images, targets)
-        return StepResult(float(loss), bool(applied))
+        for _ in range(SCALINGS):
+            loss, applied, skipped = step(images, targets)
+            if not skipped:
+                return StepResult(float(loss), bool(applied))
+        return StepResult(float(loss), applied=False)
 
     def score(self, images: tf.Tensor, targets: tf.Tensor) -> Scored:
         """Loss and confusion in inference mode; nothing changes."""
@@ -150,10 +156,14 @@ class Trainer:
             ) from error
         return tuple(output.shape) if isinstance(output, tf.Tensor) else ()
 
-    def _guarded_step(self, images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Old values of all variables, the model's own train_step, and the old values back unless all is finite."""
+    def _guarded_step(self, images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Old values of all variables, the model's own train_step, and the old values back unless all is finite.
+
+        Returns loss, whether the step holds, and whether loss scaling has skipped it.
+        """
         undo = Undo(self._variables)
-        old = undo.values()
+        old, scaled = undo.values(), _loss_scaled(self.model.optimizer)
+        steps = None if scaled is None else tf.identity(scaled.iterations.value)
         for metric in self.model.metrics:
             metric.reset_state()
         logs = self.model.train_step((images, targets))
@@ -165,7 +175,8 @@ class Trainer:
             return tf.constant(False)
 
         tf.cond(applied, lambda: tf.constant(True), put_back)
-        return loss, applied
+        skipped = tf.constant(False) if scaled is None else applied & (scaled.iterations.value == steps)
+        return loss, applied, skipped
 
     def _scored(self, images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         predictions = self.model(images, training=False)
@@ -178,6 +189,11 @@ class Trainer:
         cells = tf.boolean_mask(truth, known) * self._classes + tf.boolean_mask(guess, known)
         counts = tf.math.bincount(tf.cast(cells, tf.int32), minlength=self._classes**2, dtype=tf.int64)
         return loss, tf.reshape(counts, [self._classes, self._classes])
+
+
+def _loss_scaled(optimizer: keras.Optimizer) -> keras.Optimizer | None:
+    """The optimizer inside a float16 model's; its iterations stand still when scaled gradients overflow."""
+    return optimizer.inner_optimizer if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) else None
 
 
 def _variables(model: keras.Model) -> list[Any]:

@@ -124,7 +124,7 @@ class Loop:
                     assert [self.topic.records[partition][offset] for offset in offsets.tolist()] == values.tolist()
 
     def retire(self) -> None:
-        self._next_id = self.current.next_range_id
+        self._next_id += 1 << 32
         self.feed.retire()
         self._round = None
 

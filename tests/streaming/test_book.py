@@ -202,3 +202,9 @@ def test_the_rejected_rows_of_a_batch_are_values() -> None:
     assert bad_records(rejected) == [BadRecord(1, 7, "mask_size", "mask 3\u00d73")]
     batch = Batch(*[np.array([9, 9])] * 6, rejected)
     assert batch_range_ids(batch).tolist() == [9, 9, 4]
+
+
+def test_a_hole_that_a_proof_has_booked_may_be_found_again(book: Book) -> None:
+    book.absent_tail(Tail(0, 3, 5))
+    book.absent(0, np.array([2, 3, 4, 6], np.int64))
+    assert list(book.ledger.kind_intervals(0, Kind.ABSENT)) == [(2, 5), (6, 7)]

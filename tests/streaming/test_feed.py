@@ -36,6 +36,13 @@ def test_an_error_of_the_reader_fails_the_round_and_the_next_one_reads_everythin
     assert set(loop.seen.values()) == {1}
 
 
+def test_an_error_is_told_though_the_generator_waits_for_new_records() -> None:
+    loop = Loop(topic(), shuffle_buffer=1000, bounded=False)
+    loop.topic.failing = True
+    loop.run_round()
+    assert len(loop.failures) == 1
+
+
 def test_an_error_in_the_middle_loses_only_what_was_not_booked() -> None:
     loop = Loop(topic(200), shuffle_buffer=1, range_records=10, batch_size=10)
     loop.begin()

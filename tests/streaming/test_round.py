@@ -219,7 +219,7 @@ def test_what_is_settled_already_is_dropped_and_is_no_hole() -> None:
 def test_ranges_of_an_abandoned_round_are_ignored() -> None:
     abandoned = Pipeline(Log(p0=2 * RANGE))
     late = next(abandoned.ranges)
-    current = Pipeline(Log(p0=2 * RANGE), first_id=abandoned.round.next_range_id, fraction=0.5)
+    current = Pipeline(Log(p0=2 * RANGE), first_id=1 << 32, fraction=0.5)
     found = next(current.ranges)
     assert current.deliver(late, *range(late[2], late[3])) == []
     assert current.findings() == []
@@ -257,15 +257,13 @@ def test_what_was_fetched_is_told_once() -> None:
     assert pipeline.round.fetched == {0: 20, 1: 3}
 
 
-def test_a_range_says_how_long_it_has_been_read_for() -> None:
+def test_a_round_is_busy_while_something_is_read_or_waits_for_its_batch() -> None:
     pipeline = Pipeline(Log(p0=2 * RANGE))
-    assert pipeline.round.open_for_s() == 0.0
-    first, second = islice(pipeline.ranges, 2)
-    pipeline.log.now_s += 7
-    assert pipeline.round.open_for_s() == 7
+    assert not pipeline.round.busy
+    first = next(pipeline.ranges)
+    assert pipeline.round.busy
     pipeline.deliver_all(first)
-    pipeline.deliver_all(second)
-    assert pipeline.round.open_for_s() == 0.0
+    assert pipeline.round.busy
 
 
 def test_a_log_is_level_when_less_than_a_range_is_left() -> None:

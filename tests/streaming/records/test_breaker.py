@@ -36,13 +36,20 @@ def test_the_first_fifty_all_bad_stop_with_nothing_settled() -> None:
     assert stopped.value.problem == "records-all-bad"
 
 
-def test_at_the_end_of_a_round_what_waited_is_settled_and_still_counts() -> None:
+def test_what_waited_at_the_end_of_a_round_is_handed_out_once_and_counts_when_it_is_read_again() -> None:
     breaker = Breaker(0.5, proven=False)
-    breaker.admit(0, bad(FIRST - 1))
-    assert breaker.release() == bad(FIRST - 1)
-    assert breaker.release() == []
+    for _ in range(9):  # were they counted each time, the first good record would stop the training
+        assert breaker.admit(0, bad(FIRST - 1)) == []
+        assert breaker.release() == bad(FIRST - 1)
+        assert breaker.release() == []
+    assert breaker.admit(60, bad(FIRST - 1)) == bad(FIRST - 1)
+
+
+def test_a_batch_larger_than_the_window_is_judged_as_a_whole() -> None:
+    breaker = Breaker(0.5, proven=True)
+    assert breaker.admit(412, bad(101)) == bad(101)
     with pytest.raises(TrainingStopped):
-        breaker.admit(0, bad(1, FIRST))
+        breaker.admit(200, bad(300))
 
 
 def test_a_training_that_has_seen_good_records_may_begin_with_fifty_bad_ones() -> None:

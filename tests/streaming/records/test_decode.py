@@ -172,7 +172,7 @@ def test_a_mask_of_exactly_the_models_size_is_taken_as_it_is() -> None:
 
 
 def test_a_label_is_the_target_where_labels_are_wanted() -> None:
-    for label in (0, 2, IGNORE):
+    for label in (0, 2):
         result = decoder(labels=True)(encode_example(image=jpeg(PICTURE), label=label, event_time_ms=7), b"")
         assert isinstance(result, Decoded)
         assert (result.target, result.event_time_ms) == (label, 7)
