@@ -1,5 +1,6 @@
 """One real broker a session, started by the first test that needs it."""
 
+import gc
 import os
 import re
 import uuid
@@ -36,6 +37,11 @@ class ForeignBroker:
 def pytest_configure(config: pytest.Config) -> None:
     # kafka-python leaves the socket of a refused connection to the garbage collector: one that was never connected.
     config.addinivalue_line("filterwarnings", r"ignore:unclosed <socket.*laddr=\('0\.0\.0\.0', \d+\)>:ResourceWarning")
+
+
+def pytest_sessionfinish() -> None:
+    """What is left to the garbage collector goes now, while the warning filters above still hold."""
+    gc.collect()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

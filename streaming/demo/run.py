@@ -216,13 +216,15 @@ def _has_ended(producer: subprocess.Popen[bytes], log: Path) -> bool:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends the run like Ctrl-C."""
+    """SIGTERM ends the run like Ctrl-C, and SIGINT does so in a background job, too, where shells have it ignored."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before: Any = signal.signal(signal.SIGTERM, interrupt)
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before: list[Any] = [signal.signal(number, interrupt) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
