@@ -1,6 +1,5 @@
 """One real broker a session, started by the first test that needs it."""
 
-import gc
 import os
 import re
 import uuid
@@ -32,16 +31,6 @@ class TopicFactory(Protocol):
 class ForeignBroker:
     def __init__(self, bootstrap_servers: str) -> None:
         self.bootstrap_servers = bootstrap_servers
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    # kafka-python leaves the socket of a refused connection to the garbage collector: one that was never connected.
-    config.addinivalue_line("filterwarnings", r"ignore:unclosed <socket.*laddr=\('0\.0\.0\.0', \d+\)>:ResourceWarning")
-
-
-def pytest_sessionfinish() -> None:
-    """What is left to the garbage collector goes now, while the warning filters above still hold."""
-    gc.collect()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
