@@ -60,6 +60,7 @@ class ManifestFields(_Frozen):
 
     created_at: Unix time, seconds. positions: partition -> first offset not settled. records: the ledger's counts.
     scores: those without a finite value are left out. trainer_state: finite JSON values, the trainer's own business.
+    decisions: how many of the operator's decisions the ledger has taken in.
     """
 
     parent: CheckpointId | None
@@ -77,6 +78,7 @@ class ManifestFields(_Frozen):
     scores: list[Score] = []
     evaluation: EvaluationFile | None = None
     trainer_state: dict[str, Any] = {}
+    decisions: Annotated[int, Field(ge=0)] = 0
 
     @property
     def name(self) -> str:

@@ -1,13 +1,16 @@
 """What sidecar and worker say to each other: one JSON object a line over a socketpair.
 
 Sidecar to worker: Configure (first), Pause, Resume, Save, Shutdown.
-Worker to sidecar: Greeting, Allowance, Status, Committed, SaveFailed, Finished, Failed. End of file means death.
+Worker to sidecar: Greeting, Allowance, Status, Committed, SaveFailed, Quarantined, Finished, Failed.
+End of file means death.
 """
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from streaming.control.decisions import Decision
 
 
 class WorkerState(StrEnum):
@@ -37,6 +40,8 @@ class Configure(_Message):
     epoch: int = Field(description="Writer epoch of this worker, greater than any before.")
     until: dict[int, int] | None = Field(None, description="Bounded run: partition -> first offset not wanted.")
     paused: bool = False
+    decisions: Annotated[list[Decision], Field(description="All that were ever made here, the oldest first.")] = []
+    crashed: Annotated[str | None, Field(description="The signal of which the last worker died natively.")] = None
 
 
 class Pause(_Message):
@@ -156,6 +161,15 @@ class SaveFailed(_Message):
     request_ids: list[str]
 
 
+class Quarantined(_Message):
+    """A record that crashed the process which decoded it was found; the sidecar makes it a decision."""
+
+    kind: Literal["quarantined"] = "quarantined"
+    partition: int
+    offset: int
+    detail: str
+
+
 class Finished(_Message):
     """The bounded run is over: everything up to `until` is settled and in the checkpoint named."""
 
@@ -172,7 +186,8 @@ class Failed(_Message):
 
 ToWorker = Annotated[Configure | Pause | Resume | Save | Shutdown, Field(discriminator="kind")]
 ToSidecar = Annotated[
-    Greeting | Allowance | Status | Committed | SaveFailed | Finished | Failed, Field(discriminator="kind")
+    Greeting | Allowance | Status | Committed | SaveFailed | Quarantined | Finished | Failed,
+    Field(discriminator="kind"),
 ]
 _TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(ToWorker)
 _TO_SIDECAR: TypeAdapter[ToSidecar] = TypeAdapter(ToSidecar)
