@@ -6,10 +6,10 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --all-groups --extra demo
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-plain lint format bench clean
+.PHONY: help env demo test test-plain lint format bench bench-recovery bench-stall clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
 
 .uv/bin/uv:
 	@echo "uv is not on PATH; installing it into .uv/"
@@ -35,6 +35,12 @@ format: env ## let ruff rewrite
 
 bench: env ## the service against a bare Keras loop, in one run
 	@$(RUN) python -m tests.benchmarks.service_against_keras
+
+bench-recovery: env ## from SIGKILL to the next trained record, against a fresh process
+	@$(RUN) python -m tests.benchmarks.recovery
+
+bench-stall: env ## how long training stands still for a checkpoint
+	@$(RUN) python -m tests.benchmarks.stall
 
 clean: ## remove what was built here
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache dist
