@@ -16,6 +16,7 @@ from streaming.metrics import Tally
 from streaming.records.batch import Batch, Rejected
 from streaming.records.breaker import BadRecord, Breaker
 from streaming.records.decode import EMPTY
+from streaming.records.original import opened
 
 AHEAD_S = 3600.0  # an event time further in the future is a producer's mistake, such as microseconds
 
@@ -123,9 +124,12 @@ class Book:
 
 def bad_records(rejected: Rejected) -> list[BadRecord]:
     """A batch's rejected rows as values."""
-    columns = (rejected.partition.tolist(), rejected.offset.tolist(), rejected.reason, rejected.detail)
-    rows = zip(*columns, strict=True)
-    return [BadRecord(p, o, reason.decode(), detail.decode()) for p, o, reason, detail in rows]
+    return [
+        BadRecord(
+            int(partition), int(offset), reason.decode(), detail.decode(), opened(envelope, value, key, int(timestamp))
+        )
+        for partition, offset, _, timestamp, reason, detail, value, key, envelope in zip(*rejected, strict=True)
+    ]
 
 
 def batch_range_ids(batch: Batch) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from streaming.arrays import Array
-from streaming.records.batch import Batch, Rejected
+from streaming.records.batch import Batch, Encoded, Rejected
 from streaming.records.batches import Intake
 from streaming.round import Round
 from streaming.sentence import sentence
@@ -99,10 +99,10 @@ class _Current:
             return nothing, nothing
         return current.delivered(range_id, offsets, size_bytes)
 
-    def held_out(self, range_id: int, offsets: Array, values: Array, keys: Array) -> None:
+    def held_out(self, range_id: int, records: Encoded) -> None:
         current = self._feed.current()
         if current is not None:
-            current.held_out(range_id, offsets, values, keys)
+            current.held_out(range_id, records)
 
 
 class _Pump:

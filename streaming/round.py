@@ -16,6 +16,7 @@ from streaming.arrays import Array
 from streaming.kafka.watch import Tail
 from streaming.ledger.planner import Planner, Range
 from streaming.records.augment import stateless_hash
+from streaming.records.batch import Encoded
 
 HOLD_OUT_BLOCK = 32  # offsets; blocks keep neighbouring frames on one side
 COALESCE_LIMIT_S = 1.0
@@ -31,12 +32,10 @@ class Absent(NamedTuple):
 
 
 class Held(NamedTuple):
-    """Records held out for evaluation, still encoded. offsets: int64[N]; values, keys: bytes objects [N]."""
+    """Records held out for evaluation."""
 
     partition: int
-    offsets: Array
-    values: Array
-    keys: Array
+    records: Encoded
 
 
 Finding = Absent | Held | Tail
@@ -200,12 +199,12 @@ class Round:
             self._planner.note_size(self._mean_bytes)
         return train, held
 
-    def held_out(self, range_id: int, offsets: Array, values: Array, keys: Array) -> None:
+    def held_out(self, range_id: int, records: Encoded) -> None:
         """See `Intake`."""
         with self._lock:
             found = self._holding.pop(range_id, None)
-        if found is not None and len(offsets):
-            self._findings.put(Held(found.partition, offsets, values, keys))
+        if found is not None and len(records.offset):
+            self._findings.put(Held(found.partition, records))
 
     def settled(self, range_ids: Array) -> None:
         """int64[N]: a record each that has left the pipeline, trained or rejected."""

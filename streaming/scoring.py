@@ -10,6 +10,7 @@ from streaming.control.messages import Score
 from streaming.records.batch import Batch
 from streaming.records.breaker import BadRecord
 from streaming.records.decode import Decoded, Decoder
+from streaming.records.original import opened
 from streaming.round import Held
 from streaming.settings import EvaluationSettings
 from streaming.training.evaluation import EvaluationSet, Prequential, as_scores
@@ -52,13 +53,14 @@ class Scoring:
     def hold_out(self, held: Held) -> tuple[list[int], list[BadRecord]]:
         """Decode held-out records, once; returns the offsets of good ones, and the bad ones."""
         good, bad = [], []
-        for offset, value, key in zip(held.offsets.tolist(), held.values, held.keys, strict=True):
+        for offset, value, key, timestamp_ms, envelope in zip(*held.records, strict=True):
             decoded = self._decoder(value, key)
             if isinstance(decoded, Decoded):
-                good.append(offset)
+                good.append(int(offset))
                 self.set.add(decoded.image, decoded.target)
             else:
-                bad.append(BadRecord(held.partition, offset, decoded.reason, decoded.detail))
+                original = opened(envelope, value, key, int(timestamp_ms))
+                bad.append(BadRecord(held.partition, int(offset), decoded.reason, decoded.detail, original))
         return good, bad
 
     def due(self, step: int) -> bool:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow_io.kafka import KafkaDataset
 
 from streaming.errors import SettingsError
+from streaming.records.batches import Fetched
 from streaming.settings import KafkaSettings
 
 NAME = "tensorflow-io"
@@ -36,9 +37,7 @@ class TfioReader:
         queue_kb = max(65_536, 4 * kafka.range_bytes // 1024)
         self._config = [*BASE, f"queued.max.messages.kbytes={queue_kb}", *security_config(kafka)]
 
-    def __call__(
-        self, partition: tf.Tensor, start: tf.Tensor, stop: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def __call__(self, partition: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> Fetched:
         text = tf.strings.as_string
         # The limit is the inclusive last offset, and start == limit reads nothing: one record needs a larger one.
         limit = tf.maximum(stop - 1, start + 1)
@@ -62,7 +61,8 @@ class TfioReader:
         dataset = dataset.concatenate(tf.data.Dataset.from_tensors((b"", b"", b"0:-1")))
         value, key, where = dataset.batch(1 << 30).get_single_element()
         offset = tf.strings.to_number(tf.strings.regex_replace(where, "^.*:", ""), tf.int64)
-        return value, key, offset
+        # It tells neither timestamps nor headers.
+        return Fetched(value, key, offset, -tf.ones_like(offset), tf.zeros_like(key))
 
 
 def security_config(kafka: KafkaSettings) -> Sequence[str]:

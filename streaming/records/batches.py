@@ -5,7 +5,7 @@ ranges -> map(read a whole range) -> unbatch -> shuffle raw bytes -> batch -> ma
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ import tensorflow as tf
 from streaming.arrays import Array
 from streaming.errors import UserCodeError
 from streaming.records.augment import flip_half, stateless_hash
-from streaming.records.batch import Batch, Rejected
+from streaming.records.batch import Batch, Encoded, Rejected
 from streaming.records.decode import Decoded, Decoder, Limits
 from streaming.records.sample import Reject
 from streaming.sentence import sentence
@@ -26,14 +26,22 @@ POOL_THREADS = 8  # blocked reads must not starve decode
 Preprocess = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
+class Fetched(NamedTuple):
+    """What a range delivered, N rows. value, key: string[N]; offset: int64[N], ascending, -1 for nothing;
+    timestamp_ms: int64[N], -1 = unknown; envelope: string[N] (see `records/original.py`), b"" = unknown."""
+
+    value: tf.Tensor
+    key: tf.Tensor
+    offset: tf.Tensor
+    timestamp_ms: tf.Tensor
+    envelope: tf.Tensor
+
+
 class RangeReader(Protocol):
     """Reads one half-open range as graph operations, inside Dataset.map."""
 
-    def __call__(
-        self, partition: tf.Tensor, start: tf.Tensor, stop: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """partition, start, stop: int64 scalars. Returns value and key string[N], offset int64[N]; what lies outside
-        [start, stop) is the caller's to drop."""
+    def __call__(self, partition: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> Fetched:
+        """partition, start, stop: int64 scalars; what lies outside [start, stop) is the caller's to drop."""
 
 
 class Intake(Protocol):
@@ -43,8 +51,8 @@ class Intake(Protocol):
         """offsets: int64[N], ascending, -1 for nothing; size_bytes: of all values.
         Returns two bool[N]: to be trained, to be held out; neither = drop."""
 
-    def held_out(self, range_id: int, offsets: Array, values: Array, keys: Array) -> None:
-        """The records of the second mask: offsets int64[K], values and keys bytes objects [K]."""
+    def held_out(self, range_id: int, records: Encoded) -> None:
+        """The records of the second mask."""
 
 
 class ChainOptions(NamedTuple):
@@ -69,8 +77,10 @@ class BatchDecoder:
     def limits(self) -> Limits:
         return self._decoder.limits
 
-    def __call__(self, value: Array, key: Array, partition: Array, offset: Array, range_id: Array) -> Batch:
-        """value, key: bytes objects [B]; the rest int64[B]. Never raises for a bad record."""
+    def __call__(self, value: Array, key: Array, envelope: Array, numbers: Array) -> Batch:
+        """value, key, envelope: bytes objects [B]; numbers: int64[B, 4], partition, offset, range id and timestamp.
+        Never raises for a bad record."""
+        partition, offset, range_id, timestamp_ms = numbers.T
         kept: list[int] = []
         decoded: list[Decoded] = []
         out: list[int] = []
@@ -90,15 +100,27 @@ class BatchDecoder:
             images[row], targets[row] = one.image, one.target
         if self._options.augment:
             flip_half(images, targets, stateless_hash(self._options.seed, partition[kept], offset[kept]))
-        times = np.array([-1 if d.event_time_ms is None else d.event_time_ms for d in decoded], np.int64)
+        times = timestamp_ms[kept]
+        for row, one in enumerate(decoded):
+            if one.event_time_ms is not None:
+                times[row] = one.event_time_ms
+        known = [bool(envelope[row]) for row in out]  # else the value is looked up again, with all that belongs to it
         rejected = Rejected(
             partition[out],
             offset[out],
             range_id[out],
-            np.array([r.reason.encode() for r in rejects], object),
-            np.array([r.detail.encode() for r in rejects], object),
+            timestamp_ms[out],
+            _objects(r.reason.encode() for r in rejects),
+            _objects(r.detail.encode() for r in rejects),
+            _objects(value[row] if knows else b"" for row, knows in zip(out, known, strict=True)),
+            _objects(key[row] if knows else b"" for row, knows in zip(out, known, strict=True)),
+            envelope[out],
         )
         return Batch(images, targets, partition[kept], offset[kept], range_id[kept], times, rejected)
+
+
+def _objects(contents: Iterable[bytes]) -> Array:
+    return np.array(list(contents), object)
 
 
 def build_chain(
@@ -116,7 +138,7 @@ def build_chain(
     def read_range(
         range_id: tf.Tensor, partition: tf.Tensor, start: tf.Tensor, stop: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
-        value, key, offset = read(partition, start, stop)
+        value, key, offset, timestamp_ms, envelope = read(partition, start, stop)
         size_bytes = tf.reduce_sum(tf.cast(tf.strings.length(value), tf.int64))
         train, hold = tf.numpy_function(
             lambda i, o, size: intake.delivered(int(i), o, int(size)),
@@ -126,15 +148,17 @@ def build_chain(
         hold.set_shape([None])
         train.set_shape([None])
 
-        def hold_out(i: Array, o: Array, v: Array, k: Array) -> np.int64:
-            intake.held_out(int(i), o, v, k)
-            return np.int64(len(o))
+        def hold_out(i: Array, *columns: Array) -> np.int64:
+            intake.held_out(int(i), Encoded(*columns))
+            return np.int64(len(columns[0]))
 
-        held = tf.boolean_mask(offset, hold), tf.boolean_mask(value, hold), tf.boolean_mask(key, hold)
+        held = [tf.boolean_mask(column, hold) for column in (offset, value, key, timestamp_ms, envelope)]
         tf.numpy_function(hold_out, [range_id, *held], tf.int64)
-        offset = tf.boolean_mask(offset, train)
+        # One column of four numbers: unbatch, shuffle and batch pay for every column of every record.
         same = tf.ones_like(offset)
-        return tf.boolean_mask(value, train), tf.boolean_mask(key, train), same * partition, offset, same * range_id
+        numbers = tf.stack([same * partition, offset, same * range_id, timestamp_ms], axis=1)
+        value, key, envelope, numbers = (tf.boolean_mask(column, train) for column in (value, key, envelope, numbers))
+        return value, key, envelope, numbers
 
     dataset = tf.data.Dataset.from_generator(ranges, output_signature=(tf.TensorSpec([], tf.int64),) * 4)
     dataset = dataset.map(read_range, num_parallel_calls=READ_PARALLEL, deterministic=False).unbatch()
@@ -158,7 +182,7 @@ def build_chain(
 
 def _decode_map(decode: BatchDecoder, options: ChainOptions) -> Callable[..., Batch]:
     target = tf.int64 if decode.limits.labels else tf.uint8
-    signature = [tf.uint8, target, *[tf.int64] * 4, *[tf.int64] * 3, tf.string, tf.string]
+    signature = [tf.uint8, target, *[tf.int64] * 4, *[tf.int64] * 4, *[tf.string] * 5]
     size = decode.limits.image_size
 
     def flat(*columns: Array) -> tuple[Array, ...]:

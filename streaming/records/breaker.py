@@ -4,18 +4,20 @@ from collections import deque
 from typing import NamedTuple
 
 from streaming.errors import TrainingStopped
+from streaming.records.original import Original
 
 FIRST = 50
 WINDOW = 200
 
 
 class BadRecord(NamedTuple):
-    """A record that can't be used. reason: a slug; detail: one line."""
+    """A record that can't be used. reason: a slug; detail: one line; original: where the reader told all of it."""
 
     partition: int
     offset: int
     reason: str
     detail: str
+    original: Original | None = None
 
 
 class Breaker:

@@ -119,9 +119,10 @@ class Loop:
                 case Tail(partition=partition, start=start, stop=stop):
                     assert not any(offset in self.topic.records[partition] for offset in range(start, stop))
                     self.ledger.record_range(partition, Kind.ABSENT, start, stop)
-                case Held(partition=partition, offsets=offsets, values=values):
-                    self.ledger.record(partition, Kind.HELD_OUT, offsets)
-                    assert [self.topic.records[partition][offset] for offset in offsets.tolist()] == values.tolist()
+                case Held(partition=partition, records=records):
+                    self.ledger.record(partition, Kind.HELD_OUT, records.offset)
+                    held = self.topic.records[partition]
+                    assert [held[offset] for offset in records.offset.tolist()] == records.value.tolist()
 
     def retire(self) -> None:
         self._next_id += 1 << 32

@@ -7,28 +7,37 @@ import numpy as np
 import tensorflow as tf
 
 from streaming.arrays import Array
+from streaming.records.batches import Fetched
+from streaming.records.original import Header, envelope
+
+TIME_MS = 1_700_000_000_000
+HEADERS: list[Header] = [("camera", b"7"), ("camera", None)]
 
 
 class MemoryTopic:
-    """`RangeReader` over records by partition and offset. Offsets below an end that aren't there are holes."""
+    """`RangeReader` over records by partition and offset. Offsets below an end that aren't there are holes.
 
-    def __init__(self, records: Mapping[int, Mapping[int, bytes]], ends: Mapping[int, int]) -> None:
+    tells_all: as the confluent reader, it knows headers and timestamps (TIME_MS + offset).
+    """
+
+    def __init__(
+        self, records: Mapping[int, Mapping[int, bytes]], ends: Mapping[int, int], *, tells_all: bool = False
+    ) -> None:
         self.records = records
+        self.tells_all = tells_all
         self.ends = dict(ends)
         self.ranges_read = 0
         self.failing = False
         self.blocked: threading.Event | None = None
 
-    def __call__(
-        self, partition: tf.Tensor, start: tf.Tensor, stop: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        columns = tf.numpy_function(self._read, [partition, start, stop], [tf.string, tf.string, tf.int64])
+    def __call__(self, partition: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> Fetched:
+        kinds = [tf.string, tf.string, tf.int64, tf.int64, tf.string]
+        columns = tf.numpy_function(self._read, [partition, start, stop], kinds)
         for column in columns:
             column.set_shape([None])
-        value, key, offset = columns
-        return value, key, offset
+        return Fetched(*columns)
 
-    def _read(self, partition: int, start: int, stop: int) -> tuple[Array, Array, Array]:
+    def _read(self, partition: int, start: int, stop: int) -> tuple[Array, ...]:
         if self.blocked is not None:
             self.blocked.wait()
         if self.failing:
@@ -41,4 +50,9 @@ class MemoryTopic:
         offsets += [-1]
         values = [held.get(offset, b"") for offset in offsets]
         keys = [b"%d" % offset for offset in offsets]
-        return np.array(values, object), np.array(keys, object), np.array(offsets, np.int64)
+        known = self.tells_all
+        envelopes = [envelope(value, key, HEADERS) if known else b"" for value, key in zip(values, keys, strict=True)]
+        times = np.array([TIME_MS + offset if known else -1 for offset in offsets], np.int64)
+        texts = (np.array(column, object) for column in (values, keys, envelopes))
+        value, key, headers = texts
+        return value, key, np.array(offsets, np.int64), times, headers

@@ -18,6 +18,7 @@ from streaming.ledger.ledger import Generation, Kind, Ledger
 from streaming.metrics import Tally
 from streaming.records.batch import Batch, Rejected
 from streaming.records.breaker import FIRST, BadRecord
+from streaming.records.original import Original, envelope
 from streaming.settings import KafkaSettings
 
 UNKNOWN_TIME = -1
@@ -197,9 +198,14 @@ def test_bad_records_are_logged_in_one_line_a_partition(book: Book, events: list
 
 
 def test_the_rejected_rows_of_a_batch_are_values() -> None:
-    texts = [np.array([text], object) for text in (b"mask_size", "mask 3\u00d73".encode())]
-    rejected = Rejected(np.array([1]), np.array([7]), np.array([4]), *texts)
-    assert bad_records(rejected) == [BadRecord(1, 7, "mask_size", "mask 3\u00d73")]
+    sealed = envelope(b"value", None, [("camera", b"7")])
+    texts = [b"mask_size", "mask 3\u00d73".encode(), b"value", b"", sealed]
+    numbers = [np.array([number]) for number in (1, 7, 4, 1_700_000_000_000)]
+    rejected = Rejected(*numbers, *(np.array([text], object) for text in texts))
+    original = Original(b"value", None, [("camera", b"7")], 1_700_000_000_000)
+    assert bad_records(rejected) == [BadRecord(1, 7, "mask_size", "mask 3\u00d73", original)]
+    unknown = rejected._replace(envelope=np.array([b""], object))
+    assert bad_records(unknown) == [BadRecord(1, 7, "mask_size", "mask 3\u00d73")]
     batch = Batch(*[np.array([9, 9])] * 6, rejected)
     assert batch_range_ids(batch).tolist() == [9, 9, 4]
 

@@ -10,7 +10,7 @@ from streaming.kafka.dead_letters import DeadLetters
 from streaming.learning import Learning
 from streaming.ledger.ledger import Generation, Kind, Ledger
 from streaming.metrics import Tally
-from streaming.records.batch import Batch, Rejected
+from streaming.records.batch import Batch, Encoded, Rejected
 from streaming.records.decode import Decoder, Limits
 from streaming.round import Held
 from streaming.scoring import Scoring
@@ -60,7 +60,8 @@ class Bench:
         self.next_offset += len(offset)
         kept, left = offset[: len(levels)], offset[len(levels) :]
         text = np.array([b"mask_size"] * rejected, object)
-        bad = Rejected(np.zeros_like(left), left, np.zeros_like(left), text, text)
+        unknown = np.full_like(text, b"")
+        bad = Rejected(np.zeros_like(left), left, np.zeros_like(left), left, text, text, unknown, unknown, unknown)
         zeros = np.zeros_like(kept)
         self.learning.train(Batch(tf.constant(images), tf.constant(masks), zeros, kept, zeros, zeros - 1, bad))
         self.book.acknowledge()
@@ -128,7 +129,8 @@ def test_a_poisoned_batch_does_not_spoil_the_score(bench: Bench) -> None:
 
 def held(*levels: bytes, first: int = 100) -> Held:
     offsets = np.arange(first, first + len(levels))
-    return Held(0, offsets, np.array(levels, object), np.array([b""] * len(levels), object))
+    empty = np.array([b""] * len(levels), object)
+    return Held(0, Encoded(offsets, np.array(levels, object), empty, np.full_like(offsets, -1), empty))
 
 
 def test_held_out_records_are_booked_kept_and_never_trained(bench: Bench) -> None:

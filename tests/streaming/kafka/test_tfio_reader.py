@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from streaming.kafka.tfio_reader import TfioReader
+from streaming.records.batches import Fetched
 from streaming.settings import KafkaSettings
 from tests.conftest import Broker, TopicFactory
 from tests.line.line import produce
@@ -16,13 +17,13 @@ def read(servers: str, topic: str, *ranges: tuple[int, int]) -> list[list[tuple[
     """(offset, key, value) of each range of partition 0, as the pipeline reads them."""
     reader = TfioReader(KafkaSettings.model_validate({"bootstrap_servers": servers, "topic": topic}), "penstock.tests")
 
-    def read_range(start: tf.Tensor, stop: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def read_range(start: tf.Tensor, stop: tf.Tensor) -> Fetched:
         return reader(tf.constant(0, tf.int64), start, stop)
 
     starts, stops = np.array(ranges, np.int64).T
     spans = tf.data.Dataset.from_tensor_slices((starts, stops))
     delivered = []
-    for value, key, offset in spans.map(read_range):
+    for value, key, offset, *_ in spans.map(read_range):
         rows = zip(offset.numpy().tolist(), key.numpy(), value.numpy(), strict=True)
         delivered.append([row for row in rows if row[0] >= 0])
     return delivered

@@ -5,15 +5,18 @@ import random
 import numpy as np
 import pytest
 
+from streaming.book import bad_records
 from streaming.errors import UserCodeError
 from streaming.ledger.ledger import Kind
 from streaming.records.augment import stateless_hash
 from streaming.records.batch import Batch
+from streaming.records.breaker import BadRecord
+from streaming.records.original import Original
 from streaming.records.sample import Reject, Sample
 from streaming.round import HOLD_OUT_BLOCK
 from tests.streaming import user_code
 from tests.streaming.chain import SIZE, Loop
-from tests.streaming.memory import MemoryTopic
+from tests.streaming.memory import HEADERS, TIME_MS, MemoryTopic
 
 pytestmark = pytest.mark.tf
 
@@ -90,6 +93,24 @@ def test_bad_records_leave_their_batch_with_reason_and_place() -> None:
     assert sorted(sizes) == [8, 16, 16]
 
 
+def test_what_the_reader_tells_of_a_bad_record_leaves_with_it() -> None:
+    loop = Loop(MemoryTopic({0: {0: b"\x01", 1: b"bad"}}, {0: 2}, tells_all=True))
+    loop.run_until_settled()
+    (batch,) = loop.batches
+    assert bad_records(batch.rejected) == [
+        BadRecord(0, 1, "not_one_byte", "3 bytes", Original(b"bad", b"1", HEADERS, TIME_MS + 1))
+    ]
+    assert batch.event_time_ms.tolist() == [TIME_MS], "Kafka's timestamp stands in for an event time"
+
+
+def test_bad_records_of_a_reader_that_tells_less_travel_without_their_bytes() -> None:
+    loop = Loop(MemoryTopic({0: {0: b"\x01", 1: b"bad"}}, {0: 2}))
+    loop.run_until_settled()
+    (batch,) = loop.batches
+    assert batch.rejected.value.tolist() == [b""]
+    assert bad_records(batch.rejected) == [BadRecord(0, 1, "not_one_byte", "3 bytes")]
+
+
 def test_a_batch_of_bad_records_alone_has_no_pictures() -> None:
     loop = Loop(MemoryTopic({0: dict.fromkeys(range(5), b"bad")}, {0: 5}), preprocess=user_code.invert)
     loop.run_until_settled()
@@ -105,6 +126,16 @@ def test_what_a_parser_says_may_be_any_text() -> None:
     details = [detail.decode() for detail in loop.batches[0].rejected.detail]
     assert len(details) == 3
     assert all("\n" not in detail and len(detail) <= 300 for detail in details)
+
+
+def test_a_records_own_event_time_wins_over_kafkas_timestamp() -> None:
+    def dated(value: bytes, key: bytes) -> Sample:
+        return Sample(np.zeros((SIZE, SIZE, 3), np.uint8), np.zeros((SIZE, SIZE), np.uint8), 5 if value[0] else None)
+
+    loop = Loop(MemoryTopic({0: {0: b"\x00", 1: b"\x01"}}, {0: 2}, tells_all=True), parser=dated)
+    loop.run_until_settled()
+    (batch,) = loop.batches
+    assert dict(zip(batch.offset.tolist(), batch.event_time_ms.tolist(), strict=True)) == {0: TIME_MS, 1: 5}
 
 
 def test_held_out_records_never_arrive_in_batches() -> None:
