@@ -3,6 +3,8 @@
 import time
 from typing import Protocol
 
+import structlog
+
 from streaming.book import Book
 from streaming.control.channel import Channel
 from streaming.control.messages import Allowance, PartitionStatus, Problem, Status, WorkerState
@@ -16,6 +18,8 @@ from streaming.reading import Reading
 AFTER_STEP_S = 0.05
 IDLE_S = 1.0
 PAST = frozenset({"data-lost", "checkpoint-damaged"})  # has happened, and keeps nothing from going on
+
+_log = structlog.get_logger()
 
 
 class SavingStatus(Protocol):
@@ -117,5 +121,13 @@ class Report:
             "checkpoint-damaged": saving.damaged,
             "data-lost": f"retention removed {lost} records before they were trained" if lost else None,
         }
+        self._announce({type_: detail for type_, detail in found.items() if detail})
         self._since = {type_: self._since.get(type_, time.time()) for type_, detail in found.items() if detail}
         return [Problem(type=t, detail=detail, since=self._since[t]) for t, detail in found.items() if detail]
+
+    def _announce(self, found: dict[str, str]) -> None:
+        """One event when a problem comes, and one when it has gone."""
+        for type_ in found.keys() - self._since.keys():
+            _log.warning("problem", problem=type_, detail=found[type_])
+        for type_ in self._since.keys() - found.keys():
+            _log.info("problem_over", problem=type_, seconds=round(time.time() - self._since[type_], 1))
