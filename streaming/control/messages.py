@@ -1,6 +1,6 @@
 """What sidecar and worker say to each other: one JSON object a line over a socketpair.
 
-Sidecar to worker: Configure (first), Pause, Resume, Save, Shutdown.
+Sidecar to worker: Configure (first), Pause, Resume, Save, Decide, Shutdown.
 Worker to sidecar: Greeting, Allowance, Status, Committed, SaveFailed, Quarantined, Finished, Failed.
 End of file means death.
 """
@@ -61,6 +61,13 @@ class Save(_Message):
     pinned: bool = False
 
 
+class Decide(_Message):
+    """A decision made while the worker runs: it comes after those of Configure and earlier ones of these."""
+
+    kind: Literal["decide"] = "decide"
+    decision: Decision
+
+
 class Shutdown(_Message):
     """Finish the step, take the final checkpoint if it fits into deadline_s, exit 0."""
 
@@ -69,11 +76,16 @@ class Shutdown(_Message):
 
 
 class Problem(_Message):
-    """Something a person should know. type: a stable slug such as kafka-unavailable."""
+    """Something a person should know. type: a stable slug such as kafka-unavailable.
+
+    facts: what an answer's decision is made of. data-lost: topic_id, before {partition: first offset still there};
+    topic-recreated: topic_id (the new one's); log-truncated: topic_id, ends {partition: log end}.
+    """
 
     type: str
     detail: str
     since: float = Field(description="Unix time, seconds.")
+    facts: dict[str, Any] = {}
 
 
 class PartitionStatus(_Message):
@@ -184,7 +196,7 @@ class Failed(_Message):
     problem: Problem
 
 
-ToWorker = Annotated[Configure | Pause | Resume | Save | Shutdown, Field(discriminator="kind")]
+ToWorker = Annotated[Configure | Pause | Resume | Save | Decide | Shutdown, Field(discriminator="kind")]
 ToSidecar = Annotated[
     Greeting | Allowance | Status | Committed | SaveFailed | Quarantined | Finished | Failed,
     Field(discriminator="kind"),
