@@ -14,6 +14,8 @@
 Bad records are no exceptions: they leave their batch as values (see `streaming.records.batch`).
 """
 
+from typing import Any
+
 
 class PenstockError(Exception):
     """Anything penstock itself has to say about a failure; the text is one sentence with its remedy."""
@@ -52,8 +54,9 @@ class UserCodeError(PenstockError):
 
 
 class TrainingStopped(PenstockError):
-    """Going on would lose or spoil something; a person decides."""
+    """Going on would lose or spoil something; a person decides. facts: what that decision is made of, as JSON."""
 
-    def __init__(self, problem: str, detail: str) -> None:
+    def __init__(self, problem: str, detail: str, facts: dict[str, Any] | None = None) -> None:
         super().__init__(detail)
         self.problem = problem
+        self.facts = facts or {}

@@ -107,6 +107,10 @@ class Broker:
         """Last stable offset of each partition: where a read_committed consumer stops."""
         return self._offsets(partitions, OffsetSpec.LATEST)
 
+    def high_watermarks(self, partitions: Collection[int]) -> dict[int, int]:
+        """The log end of each partition, open transactions included: what was ever readable lies below it."""
+        return self._offsets(partitions, OffsetSpec.LATEST, IsolationLevel.READ_UNCOMMITTED)
+
     def log_starts(self, partitions: Collection[int]) -> dict[int, int]:
         """First offset that retention has left."""
         return self._offsets(partitions, OffsetSpec.EARLIEST)
@@ -135,12 +139,12 @@ class Broker:
             offsets = _patiently(self._admin.list_group_offsets, {group_id: None}).get(group_id, {})
         return {tp.partition: entry.metadata for tp, entry in offsets.items() if tp.topic == self._kafka.topic}
 
-    def _offsets(self, partitions: Collection[int], spec: object) -> dict[int, int]:
+    def _offsets(
+        self, partitions: Collection[int], spec: object, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED
+    ) -> dict[int, int]:
         asked = {TopicPartition(self._kafka.topic, partition): spec for partition in partitions}
         with translated(f"offsets of topic {self._kafka.topic}"):
-            answer = self._admin.list_partition_offsets(
-                asked, isolation_level=IsolationLevel.READ_COMMITTED, timeout_ms=REQUEST_TIMEOUT_MS
-            )
+            answer = self._admin.list_partition_offsets(asked, isolation_level=isolation, timeout_ms=REQUEST_TIMEOUT_MS)
         return {tp.partition: found.offset for tp, found in answer.items()}
 
 

@@ -26,12 +26,15 @@ TAIL_DEADLINE_S = 5.0
 
 
 class View(NamedTuple):
-    """The newest answers. log_starts, log_ends, origins: partition -> offset; group_texts: what the consumer
-    group has beside its positions, looked up once; error: why there is no newer view."""
+    """The newest answers. log_starts, log_ends (last stable), high_watermarks, origins: partition -> offset;
+    group_texts: what the consumer group has beside its positions, looked up once; error: why there is no newer view.
+    answered: the latest `Watch.ask` that facts, log starts and high watermarks come after."""
 
     facts: TopicFacts | None = None
     log_starts: Mapping[int, int] = {}
     log_ends: Mapping[int, int] = {}
+    high_watermarks: Mapping[int, int] = {}
+    answered: int = 0
     origins: Mapping[int, int] = {}
     group_texts: Mapping[int, str] = {}
     error: str | None = None
@@ -73,6 +76,8 @@ class Watch:
         self._tails: queue.Queue[Tail] = queue.Queue()
         self._proofs: queue.Queue[tuple[Tail, int | None]] = queue.Queue()
         self._wake = threading.Event()
+        self._asking = threading.Lock()
+        self._asked = 0
         self._stopping = False
         self._level = False
         self._consumer: Any = None
@@ -98,6 +103,14 @@ class Watch:
         if level and not self._level:
             self._wake.set()
         self._level = level
+
+    def ask(self) -> int:
+        """Ask for facts anew; they are there as soon as `view.answered` has reached the number returned. Any thread."""
+        with self._asking:
+            self._asked += 1
+            number = self._asked
+        self._wake.set()
+        return number
 
     def prove(self, tail: Tail) -> None:
         """Ask whether a missing tail exists; `proofs` has the answer."""
@@ -131,12 +144,13 @@ class Watch:
         facts_at = float("-inf")
         view = self.view
         while not self._stopping:
-            if time.monotonic() - facts_at >= FACTS_INTERVAL_S:
+            asked = self._asked
+            if asked > view.answered or time.monotonic() - facts_at >= FACTS_INTERVAL_S:
                 facts = broker.topic()
-                starts = broker.log_starts(facts.partitions)
+                starts, tops = broker.log_starts(facts.partitions), broker.high_watermarks(facts.partitions)
                 if view.facts is None:
                     view = self._first_view(broker, facts)
-                view = view._replace(facts=facts, log_starts=starts, error=None)
+                view = view._replace(facts=facts, log_starts=starts, high_watermarks=tops, answered=asked, error=None)
                 facts_at = time.monotonic()
             assert view.facts is not None
             view = view._replace(log_ends=broker.log_ends(view.facts.partitions))
