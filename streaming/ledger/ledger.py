@@ -1,72 +1,24 @@
 """The ledger: what became of every offset of a topic generation, and nothing else decides what is read again."""
 
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import safetensors.numpy
 from pyroaring import BitMap64
-from safetensors import SafetensorError
 
 from streaming.errors import AlreadySettled, CheckpointDamaged, LedgerError
-from streaming.ledger.intervals import complement, first_missing, intervals, span, within
+from streaming.ledger import blob as blobs
+from streaming.ledger.entries import Entries
+from streaming.ledger.intervals import intervals, span
+from streaming.ledger.kinds import Generation, Kind
+from streaming.ledger.partition import Partition
 
-FORMAT_VERSION = 1
+__all__ = ["Generation", "Kind", "Ledger", "Offsets"]
+
+FORMAT_VERSION = 2  # 1: without reasons
 Offsets = npt.NDArray[np.int64] | Iterable[int]
-
-
-class Kind(StrEnum):
-    """How an offset was settled; every settled offset has exactly one kind."""
-
-    TRAINED = "trained"
-    HELD_OUT = "held_out"
-    DEAD_LETTERED = "dead_lettered"
-    SKIPPED = "skipped"
-    ABSENT = "absent"
-    LOST = "lost"
-    EXCLUDED = "excluded"
-
-
-@dataclass(frozen=True)
-class Generation:
-    """One life of a topic: recreated under the same name it has another id, and its offsets mean other records."""
-
-    cluster_id: str
-    topic: str
-    topic_id: str
-
-
-@dataclass
-class _Partition:
-    """One partition's book. Settled are `[origin, position)` and the offsets in `ahead`, all above position."""
-
-    origin: int
-    position: int
-    ahead: BitMap64 = field(default_factory=BitMap64)
-    kinds: dict[Kind, BitMap64] = field(default_factory=dict)
-
-    def add(self, kind: Kind, offsets: BitMap64) -> None:
-        if kind in self.kinds:
-            self.kinds[kind] |= offsets
-        else:
-            self.kinds[kind] = offsets.copy()
-        self.ahead |= offsets
-        self.advance()
-
-    def advance(self) -> None:
-        if self.position in self.ahead:
-            self.position = first_missing(self.ahead, self.position)
-            self.ahead.remove_range(0, self.position)
-
-    def copy(self) -> "_Partition":
-        for bitmap in self.kinds.values():
-            bitmap.run_optimize()  # history becomes runs, so that copies and saves stay small
-        kinds = {kind: bitmap.copy() for kind, bitmap in self.kinds.items()}
-        return _Partition(self.origin, self.position, self.ahead.copy(), kinds)
 
 
 class Ledger:
@@ -77,7 +29,7 @@ class Ledger:
 
     def __init__(self, generation: Generation) -> None:
         self.generation = generation
-        self._partitions: dict[int, _Partition] = {}
+        self._partitions: dict[int, Partition] = {}
 
     def open_partition(self, partition: int, origin: int) -> None:
         """Owe every offset of a partition from `origin` on. Raises LedgerError if it is open already."""
@@ -85,7 +37,7 @@ class Ledger:
             raise LedgerError(f"{self._name(partition)} is open already, with origin {self.origin(partition)}")
         if partition < 0 or origin < 0:
             raise LedgerError(f"{self._name(partition)} can't begin at offset {origin}")
-        self._partitions[partition] = _Partition(origin, origin)
+        self._partitions[partition] = Partition(origin, origin)
 
     def partitions(self) -> list[int]:
         """The open partitions, ascending."""
@@ -105,37 +57,48 @@ class Ledger:
 
     def settled(self, partition: int) -> BitMap64:
         """Every settled offset, whatever its kind."""
-        book = self._of(partition)
-        return span(book.origin, book.position) | book.ahead
+        return self._of(partition).settled()
 
     def unsettled(self, partition: int, start: int, stop: int) -> BitMap64:
         """The offsets inside `[start, stop)` that are owed (at or above the origin) and not settled."""
-        book = self._of(partition)
-        return complement(book.ahead, max(start, book.position), stop)
+        return self._of(partition).unsettled(start, stop)
 
-    def record(self, partition: int, kind: Kind, offsets: Offsets) -> None:
+    def highest(self, partition: int) -> int:
+        """The first offset above every settled one; the position if nothing is settled above it."""
+        return self._of(partition).highest
+
+    def record(self, partition: int, kind: Kind, offsets: Offsets, reason: str = "") -> None:
         """Settle offsets (int64[N], any order) as one kind; all of them or, if it raises, none.
 
+        reason: why they are dead-lettered; a partition knows 64 different ones, further ones become "other".
         Raises AlreadySettled for the first offset that is settled or stands twice in `offsets`, and LedgerError
-        for an unknown partition or an offset below the origin.
+        for an unknown partition, an offset below the origin or a reason of another kind.
         """
         book = self._of(partition)
+        if reason and kind is not Kind.DEAD_LETTERED:
+            raise LedgerError(f"{self._name(partition)}: {kind} offsets have no reason, so not {reason!r}")
         new = self._checked(partition, kind, offsets)
-        clash = self._clash(book, new)
+        clash = book.clash(new)
         if clash is not None:
             raise AlreadySettled(
-                f"{self._name(partition)}: offset {clash} is {self._kind_of(book, clash)} already "
-                f"and can't become {kind}"
+                f"{self._name(partition)}: offset {clash} is {book.kind_at(clash)} already and can't become {kind}"
             )
-        if new:
-            book.add(kind, new)
+        book.add(kind, new, reason)
 
     def record_range(self, partition: int, kind: Kind, start: int, stop: int) -> int:
         """Settle as one kind what is owed and unsettled inside `[start, stop)`; returns how many offsets that was."""
         new = self.unsettled(partition, start, stop)
-        if new:
-            self._of(partition).add(kind, new)
+        self._of(partition).add(kind, new)
         return len(new)
+
+    def unsettle(self, partition: int, offsets: BitMap64) -> int:
+        """Owe again those of the offsets that are settled, which may lower the position; returns how many."""
+        return self._of(partition).remove(offsets)
+
+    def truncate(self, partition: int, end: int) -> int:
+        """Owe again every settled offset at or above `end`; returns how many."""
+        book = self._of(partition)
+        return book.remove(span(max(end, book.origin), book.highest))
 
     def counts(self) -> dict[Kind, int]:
         """Settled offsets of all partitions by kind; every kind has an entry."""
@@ -143,15 +106,24 @@ class Ledger:
 
     def count(self, partition: int, kind: Kind) -> int:
         """Offsets of a partition settled as one kind."""
-        return len(self._of(partition).kinds.get(kind, ()))
+        return self._of(partition).count(kind)
 
     def of_kind(self, partition: int, kind: Kind, start: int, stop: int) -> BitMap64:
         """The offsets inside `[start, stop)` settled as one kind."""
-        return within(self._of(partition).kinds.get(kind, BitMap64()), start, stop)
+        return self._of(partition).of_kind(kind, start, stop)
 
     def kind_intervals(self, partition: int, kind: Kind) -> Iterator[tuple[int, int]]:
         """Offsets of a partition settled as one kind, as ascending half-open intervals."""
-        return intervals(self._of(partition).kinds.get(kind, BitMap64()))
+        book = self._of(partition)
+        return intervals(book.of_kind(kind, book.origin, book.highest))
+
+    def reasons(self, partition: int) -> list[str]:
+        """Why offsets of a partition were dead-lettered, ascending."""
+        return sorted(self._of(partition).reasons())
+
+    def of_reason(self, partition: int, reason: str) -> BitMap64:
+        """The offsets of a partition dead-lettered for a reason; none for one that nobody gave."""
+        return self._of(partition).of_reason(reason)
 
     def copy(self) -> "Ledger":
         """An independent ledger with the same content, for another thread; milliseconds for ten million offsets."""
@@ -164,61 +136,77 @@ class Ledger:
             return NotImplemented
         return self.generation == other.generation and self._partitions == other._partitions
 
+    @classmethod
+    def merged(cls, ledgers: Iterable["Ledger"]) -> "Ledger":
+        """One ledger of all that several of the same generation have settled; they stay as they are.
+
+        An offset may be settled in several of them, as it is where workers went on from the same checkpoint. Raises
+        LedgerError if there are none, or if generations, origins, or kinds and reasons of an offset differ.
+        """
+        several = list(ledgers)
+        if len({ledger.generation for ledger in several}) != 1:
+            raise LedgerError("only ledgers of one topic generation can be merged, and at least one")
+        merged = several[0].copy()
+        for ledger in several[1:]:
+            for partition, book in ledger._partitions.items():
+                if partition not in merged._partitions:
+                    merged.open_partition(partition, book.origin)
+                try:
+                    merged._partitions[partition].absorb(book)
+                except LedgerError as error:
+                    raise type(error)(f"{merged._name(partition)}: {error}") from error
+        return merged
+
     def dump(self) -> bytes:
         """One safetensors blob; equal ledgers give equal bytes.
 
-        Metadata `ledger`: JSON of format_version, generation and origins. Tensor `<partition>/<kind>`: uint8[N],
-        a run-optimised bitmap in CRoaring's portable 64-bit serialisation; kinds without offsets are left out.
+        Metadata `ledger`: JSON of format_version, generation, origins and reasons by partition. Tensors: bitmaps
+        `<partition>/<kind>` and `<partition>/reason/<number>`.
         """
-        tensors = {
-            f"{partition}/{kind}": np.frombuffer(bitmap.serialize(), np.uint8)
-            for partition, book in self.copy()._partitions.items()
-            for kind, bitmap in book.kinds.items()
-        }
+        bitmaps: dict[str, BitMap64] = {}
+        for partition in self.partitions():
+            bitmaps |= self._of(partition).entries.copy().bitmaps(str(partition))
         about = {
             "format_version": FORMAT_VERSION,
             "generation": asdict(self.generation),
             "origins": {str(partition): self.origin(partition) for partition in self.partitions()},
+            "reasons": {str(partition): self.reasons(partition) for partition in self.partitions()},
         }
-        blob: bytes = safetensors.numpy.save(tensors, {"ledger": json.dumps(about, sort_keys=True)})
-        return blob
+        return blobs.encode(about, bitmaps)
 
     @classmethod
     def load(cls, blob: bytes) -> "Ledger":
-        """Read what `dump` wrote.
+        """Read what `dump` wrote, in this release or an earlier one.
 
         Raises CheckpointDamaged for bytes that can't be a ledger (two kinds of one offset among them), and
         LedgerError for a format of a later release.
         """
+        about, bitmaps = blobs.decode(blob)
         try:
-            about = _metadata(blob)
             version = about["format_version"]
-            if version != FORMAT_VERSION:
+            if version not in range(1, FORMAT_VERSION + 1):
                 raise LedgerError(
-                    f"the ledger has format version {version}, this release reads {FORMAT_VERSION}: upgrade penstock"
+                    f"the ledger has format version {version}, this release reads up to {FORMAT_VERSION}: "
+                    "upgrade penstock"
                 )
             ledger = cls(Generation(**about["generation"]))
             for partition, origin in about["origins"].items():
                 ledger.open_partition(int(partition), origin)
-            for name, tensor in safetensors.numpy.load(blob).items():
-                partition, _, kind = name.partition("/")
-                bitmap = BitMap64.deserialize(tensor.tobytes())
-                ledger._partitions[int(partition)].kinds[Kind(kind)] = bitmap
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError, SafetensorError) as error:
+            ledger._fill(bitmaps, about.get("reasons", {}))
+        except blobs.MALFORMED as error:
             raise CheckpointDamaged(f"the ledger can't be read: {error}") from error
-        for partition in ledger.partitions():
-            ledger._rebuild(partition)
         return ledger
 
-    def _rebuild(self, partition: int) -> None:
-        """Derive position and `ahead` from the kinds, which must be disjoint and not below the origin."""
-        book = self._of(partition)
-        book.ahead = BitMap64().union(*book.kinds.values())
-        if len(book.ahead) != sum(len(bitmap) for bitmap in book.kinds.values()):
-            raise CheckpointDamaged(f"{self._name(partition)}: the ledger holds offsets of two kinds")
-        if book.ahead and book.ahead.min() < book.origin:
-            raise CheckpointDamaged(f"{self._name(partition)}: the ledger holds offsets below origin {book.origin}")
-        book.advance()
+    def _fill(self, bitmaps: dict[str, BitMap64], reasons: dict[str, Any]) -> None:
+        unknown = {name.partition("/")[0] for name in bitmaps} - {str(partition) for partition in self._partitions}
+        if unknown:
+            raise ValueError(f"partitions {sorted(unknown)} have offsets and no origin")
+        for partition, book in self._partitions.items():
+            book.entries = Entries.of_bitmaps(str(partition), bitmaps, reasons.get(str(partition), []))
+            try:
+                book.rebuild()
+            except CheckpointDamaged as error:
+                raise CheckpointDamaged(f"{self._name(partition)}: {error}") from error
 
     def _checked(self, partition: int, kind: Kind, offsets: Offsets) -> BitMap64:
         if isinstance(offsets, np.ndarray):
@@ -235,19 +223,7 @@ class Ledger:
             raise AlreadySettled(f"{self._name(partition)}: offset {twice} was to become {kind} twice in one entry")
         return new
 
-    @staticmethod
-    def _clash(book: _Partition, new: BitMap64) -> int | None:
-        if not new:
-            return None
-        if new.min() < book.position:
-            return int(new.min())
-        return None if new.isdisjoint(book.ahead) else int((new & book.ahead).min())
-
-    @staticmethod
-    def _kind_of(book: _Partition, offset: int) -> str:
-        return next(kind for kind, bitmap in book.kinds.items() if offset in bitmap)
-
-    def _of(self, partition: int) -> _Partition:
+    def _of(self, partition: int) -> Partition:
         try:
             return self._partitions[partition]
         except KeyError:
@@ -255,11 +231,3 @@ class Ledger:
 
     def _name(self, partition: int) -> str:
         return f"{self.generation.topic}[{partition}]"
-
-
-def _metadata(blob: bytes) -> Any:
-    """The JSON under the metadata key `ledger`; safetensors' own loader for bytes leaves metadata out."""
-    length = int.from_bytes(blob[:8], "little")
-    if len(blob) < 8 + length:
-        raise ValueError("it is cut short")
-    return json.loads(json.loads(blob[8 : 8 + length])["__metadata__"]["ledger"])

@@ -162,8 +162,8 @@ def rewrite(blob: bytes, about: dict[str, object] | None = None, **tensors: BitM
 
 
 def test_a_later_format_is_refused_with_the_remedy() -> None:
-    with pytest.raises(LedgerError, match=r"format version 2.*upgrade"):
-        Ledger.load(rewrite(new_ledger().dump(), {"format_version": 2}))
+    with pytest.raises(LedgerError, match=r"format version 3.*upgrade"):
+        Ledger.load(rewrite(new_ledger().dump(), {"format_version": 3}))
 
 
 @pytest.mark.parametrize(
