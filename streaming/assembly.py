@@ -5,46 +5,46 @@ import threading
 import time
 from importlib.metadata import version
 
-import safetensors.numpy
-import structlog
 import tensorflow as tf
 
 from streaming.book import Book
-from streaming.checkpoints.manifest import EvaluationFile, Manifest
 from streaming.checkpoints.saver import Saver
-from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
+from streaming.checkpoints.store import CheckpointStore
+from streaming.confirming import Confirmation
 from streaming.control.channel import Channel
 from streaming.control.messages import Allowance, Configure, WorkerState
-from streaming.errors import CheckpointDamaged, SettingsError, UserCodeError
+from streaming.decided import Decided
+from streaming.errors import SettingsError, UserCodeError
 from streaming.feed import Feed
 from streaming.kafka.dead_letters import DeadLetters
-from streaming.kafka.tfio_reader import NAME, TfioReader
+from streaming.kafka.readers import chosen, open_reader
 from streaming.kafka.watch import Watch
 from streaming.learning import Learning
 from streaming.metrics import Tally
 from streaming.reading import Reading
-from streaming.records.batches import BatchDecoder, ChainOptions, Intake, Preprocess, build_chain
+from streaming.records.batches import BatchDecoder, ChainOptions, Intake, Preprocess, RangeReader, build_chain
 from streaming.records.decode import Decoder, Limits
 from streaming.records.example import parse_example
 from streaming.records.tensorflow_decode import decode_image
 from streaming.report import Report
+from streaming.restoring import restore
 from streaming.saving import Lineage, Saving
 from streaming.scoring import Scoring
 from streaming.sentence import sentence
 from streaming.settings import Settings, settings_digest
-from streaming.training.evaluation import EvaluationSet
+from streaming.topic_guard import TopicGuard
 from streaming.training.trainer import Trainer, build_model, load_hook
 from streaming.worker import Worker
 
 RESTORE_S = 300.0
 TENSORFLOW, TENSORFLOW_IO = "2.16.", "0.37.1"
 
-_log = structlog.get_logger()
-
 
 def assemble(settings: Settings, configure: Configure, channel: Channel, watch: Watch, wake: threading.Event) -> Worker:
     """The worker, ready to run. Raises PenstockError for what can't work."""
-    check_versions()
+    client, reader = chosen(settings.kafka)
+    if client == "tensorflow-io":
+        check_versions()
     device = prepare_device()
     channel.send(Allowance(state=WorkerState.RESTORING, seconds=RESTORE_S, doing="building the model"))
     trainer = Trainer(build_model(settings), settings)
@@ -54,15 +54,17 @@ def assemble(settings: Settings, configure: Configure, channel: Channel, watch: 
     letters = DeadLetters(settings.kafka, f"penstock-{settings.name}-letters")
     book = Book(letters, settings.records.max_bad_fraction, tally)
     learning = Learning(trainer, scoring, book, tally, settings.pipeline.batch_size)
-    saver = Saver(store, settings.checkpoint, time.monotonic)
+    confirm, decided = Confirmation(watch), Decided(configure.decisions)
+    saver = Saver(store, settings.checkpoint, time.monotonic, confirm)
     store.clean()
-    manifest, passed_over = _restore(settings, store, learning, book, saver)
+    manifest, passed_over = restore(settings, store, learning, book, decided, saver)
     channel.send(Allowance(state=WorkerState.RESTORING, seconds=RESTORE_S, doing="compiling the training step"))
     trainer.compile()
 
     feed = Feed(lambda ranges, intake: build_chain(ranges, *_chain_parts(settings, decoder, intake)))
-    reading = Reading(settings, book, watch, feed, tally, configure.until)
-    report = Report(channel, tally, book, watch, letters, learning, reading, device=device, reader=NAME)
+    guard = TopicGuard(book, decided, stop_on_loss=settings.kafka.on_data_loss == "stop")
+    reading = Reading(settings, book, watch, feed, tally, guard, configure.until)
+    report = Report(channel, tally, book, watch, letters, learning, reading, decided, device=device, reader=reader)
     lineage = Lineage(configure.epoch, store.highest()[1] + 1, manifest.id if manifest else None)
     saving = Saving(
         settings,
@@ -71,6 +73,8 @@ def assemble(settings: Settings, configure: Configure, channel: Channel, watch: 
         learning,
         channel,
         watch,
+        confirm,
+        decided,
         lineage,
         settings_digest(settings),
     )
@@ -81,6 +85,7 @@ def assemble(settings: Settings, configure: Configure, channel: Channel, watch: 
         channel,
         watch,
         book,
+        decided,
         reading,
         learning,
         saving,
@@ -126,7 +131,7 @@ def build_decoder(settings: Settings, *, labels: bool) -> Decoder:
 
 def _chain_parts(
     settings: Settings, decoder: Decoder, intake: Intake
-) -> tuple[TfioReader, Intake, BatchDecoder, ChainOptions]:
+) -> tuple[RangeReader, Intake, BatchDecoder, ChainOptions]:
     pipeline = settings.pipeline
     preprocess: Preprocess | None = None
     if pipeline.preprocess is not None:
@@ -139,7 +144,7 @@ def _chain_parts(
         augment=pipeline.augment and preprocess is None,
         preprocess=preprocess,
     )
-    return TfioReader(settings.kafka, settings.group_id), intake, BatchDecoder(decoder, options), options
+    return open_reader(settings.kafka, settings.group_id), intake, BatchDecoder(decoder, options), options
 
 
 def load_preprocess(name: str, limits: Limits) -> Preprocess:
@@ -156,51 +161,3 @@ def load_preprocess(name: str, limits: Limits) -> Preprocess:
     except Exception as error:
         raise UserCodeError(f"pipeline.preprocess = {name}: {sentence(error)}") from error
     return preprocess
-
-
-def _restore(
-    settings: Settings, store: CheckpointStore, learning: Learning, book: Book, saver: Saver
-) -> tuple[Manifest | None, list[str]]:
-    """Put the newest valid checkpoint into the parts; None when there is none at all, and those that were damaged.
-
-    Raises CheckpointError.
-    """
-    manifest, passed_over = store.newest_valid()
-    for damaged in passed_over:
-        _log.error("checkpoint_damaged", checkpoint=damaged)
-    if manifest is None:
-        return None, passed_over
-    trainer, state = learning.trainer, manifest.trainer_state
-    trainer.load(safetensors.numpy.load_file(store.path(manifest.id) / MODEL_FILE))
-    if settings.model.learning_rate != state["configured_learning_rate"]:
-        try:
-            trainer.learning_rate = settings.model.learning_rate
-        except (TypeError, ValueError) as error:
-            raise UserCodeError(f"model.learning_rate can't be changed: {error}") from error
-    book.open(store.ledger(manifest.id))
-    book.newest_event_time_s = state["newest_event_time_s"]
-    learning.step, learning.loss = manifest.step, state["loss"]
-    kept, intact = None, True
-    if manifest.evaluation is not None:
-        kept, intact = _restore_evaluation(settings, store, manifest.evaluation)
-        if intact:
-            saver.restored(manifest.evaluation, len(kept))
-    learning.scoring.restore(state["scoring"], kept)
-    _log.info("restored", checkpoint=manifest.id, step=manifest.step, positions=dict(manifest.positions))
-    return manifest, passed_over
-
-
-def _restore_evaluation(
-    settings: Settings, store: CheckpointStore, named: EvaluationFile
-) -> tuple[EvaluationSet, bool]:
-    """The set that a checkpoint names, or an empty new one: scores need it, training doesn't."""
-    size, anew = settings.evaluation.size, EvaluationSet(named.set + 1, settings.evaluation.size)
-    try:
-        kept = EvaluationSet.load(named.set, size, store.read_evaluation(named.file, named.sha256))
-    except CheckpointDamaged as error:
-        _log.error("evaluation_set_damaged", detail=str(error))
-        return anew, False
-    if kept.image_size != settings.pipeline.image_size:
-        _log.warning("evaluation_set_begun_anew", detail="pipeline.image_size has changed")
-        return anew, False
-    return kept, True

@@ -61,13 +61,15 @@ class _Group(BaseModel):
 class KafkaSettings(_Group):
     """Where the records come from."""
 
-    reader: Literal["auto", "tensorflow-io"] = _setting("auto", "Which client reads ranges; auto takes tensorflow-io.")
+    reader: Literal["auto", "tensorflow-io", "confluent"] = _setting(
+        "auto", "Which client reads ranges; auto takes tensorflow-io where no user name, password or path holds '='."
+    )
     bootstrap_servers: str = _setting("localhost:9092", "host:port, comma separated.")
     topic: str = _setting("pets", "The topic to train from.", "new run")
     group_id: str | None = _setting(None, "Consumer group that mirrors positions; penstock.<name> unless set.")
     start: str = _setting("earliest", "earliest, latest or an ISO time; used once, at the first start.", "new run")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = _setting("PLAINTEXT", "As Kafka's.")
-    sasl_mechanism: Literal["PLAIN"] | None = _setting(None, "The tensorflow-io reader speaks PLAIN only.")
+    sasl_mechanism: Literal["PLAIN"] | None = _setting(None, "SASL mechanism.")
     sasl_username: str | None = _setting(None, "SASL user name.")
     sasl_password: SecretStr | None = _setting(None, "SASL password.")
     ssl_cafile: FilePath | None = _setting(None, "CA certificates, PEM.")
@@ -99,12 +101,22 @@ class KafkaSettings(_Group):
                 raise ValueError("the time needs a zone, for example a Z at the end")
         return value
 
-    @field_validator("sasl_password", "ssl_key_password")
-    @classmethod
-    def _no_equals(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and "=" in value.get_secret_value():
-            raise ValueError("must not contain '=': the tensorflow-io reader's client can't take it")
-        return value
+    @property
+    def with_equals(self) -> str | None:
+        """The first setting whose value holds '=', which tensorflow-io's client can't take; None = it can serve."""
+        for name in ("sasl_username", "sasl_password", "ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_key_password"):
+            value = getattr(self, name)
+            if "=" in str(value.get_secret_value() if isinstance(value, SecretStr) else value):
+                return name
+        return None
+
+    @model_validator(mode="after")
+    def _readable(self) -> "KafkaSettings":
+        if self.reader == "tensorflow-io" and self.with_equals is not None:
+            raise ValueError(
+                f"{self.with_equals} holds '=', which tensorflow-io can't take: set kafka.reader = confluent"
+            )
+        return self
 
     @model_validator(mode="after")
     def _letters_elsewhere(self) -> "KafkaSettings":
@@ -145,6 +157,9 @@ class PipelineSettings(_Group):
     )
     augment: bool = _setting(True, "The default augmentation, a horizontal flip.")
     decode_threads: int | None = _setting(None, "Parallel decode calls; cores + 1 unless set.", ge=1, le=256)
+    deterministic: bool = _setting(
+        False, "No shuffling, one reader in order, deterministic operations: the same weights after any crash. Slow."
+    )
     seed: int = _setting(0, "Seed of shuffle, augmentation and initial weights.", "new run", ge=0, lt=2**31)
 
 
@@ -167,6 +182,7 @@ class CheckpointSettings(_Group):
     directory: Path | None = _setting(None, "The checkpoints' folder; <base>/<name> unless set.")
     base: Path = _setting(Path("checkpoints"), "Parent of the folder that is named after this training.")
     interval_s: float = _setting(60.0, "Seconds between periodic checkpoints.", gt=0)
+    max_age_s: float = _setting(3600.0, "Training waits once saves have failed for so long.", gt=0)
     keep: int = _setting(5, "Newest checkpoints kept.", ge=1)
     keep_hourly: int = _setting(24, "Hourly checkpoints kept.", ge=0)
     keep_daily: int = _setting(14, "Daily checkpoints kept.", ge=0)

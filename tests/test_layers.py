@@ -97,6 +97,14 @@ def test_one_file_knows_tensorflow_io() -> None:
     assert importers("tensorflow_io") == {"streaming/kafka/tfio_reader.py"}
 
 
+def test_one_file_knows_confluent_kafka() -> None:
+    assert importers("confluent_kafka") == {"streaming/kafka/confluent_reader.py"}
+
+
+def test_the_readers_are_loaded_when_they_are_chosen() -> None:
+    assert not loaded_by("streaming/assembly.py").keys() & {"tensorflow_io", "confluent_kafka"}
+
+
 def test_one_folder_knows_kafka_python_beside_the_demo() -> None:
     outside = {file for file in importers("kafka") if not file.startswith(("streaming/kafka/", "streaming/demo/"))}
     assert outside == set()

@@ -4,23 +4,13 @@ Its client is librdkafka 1.5.0. A read can block for ever, so it runs on tf.data
 """
 
 import warnings
-from collections.abc import Sequence
 
 import tensorflow as tf
 from tensorflow_io.kafka import KafkaDataset
 
-from streaming.errors import SettingsError
+from streaming.kafka.librdkafka import fetching
 from streaming.records.batches import Fetched
 from streaming.settings import KafkaSettings
-
-NAME = "tensorflow-io"
-
-BASE = (
-    "enable.auto.commit=false",  # it would commit what was merely read
-    "check.crcs=true",
-    "fetch.wait.max.ms=10",  # the last record of a log alone takes 507 ms with the default of 500
-    "reconnect.backoff.max.ms=1000",
-)
 
 
 class TfioReader:
@@ -35,7 +25,8 @@ class TfioReader:
         self._group_id = group_id
         # A full queue backs off for a fixed second, so it must hold a range and one more fetch.
         queue_kb = max(65_536, 4 * kafka.range_bytes // 1024)
-        self._config = [*BASE, f"queued.max.messages.kbytes={queue_kb}", *security_config(kafka)]
+        config = fetching(kafka) | {"queued.max.messages.kbytes": str(queue_kb)}
+        self._config = [f"{name}={value}" for name, value in config.items()]
 
     def __call__(self, partition: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> Fetched:
         text = tf.strings.as_string
@@ -63,22 +54,3 @@ class TfioReader:
         offset = tf.strings.to_number(tf.strings.regex_replace(where, "^.*:", ""), tf.int64)
         # It tells neither timestamps nor headers.
         return Fetched(value, key, offset, -tf.ones_like(offset), tf.zeros_like(key))
-
-
-def security_config(kafka: KafkaSettings) -> Sequence[str]:
-    """librdkafka's names for the security settings. Raises SettingsError for a value that this client can't take."""
-    named = {
-        "security.protocol": kafka.security_protocol,
-        "sasl.mechanism": kafka.sasl_mechanism,
-        "sasl.username": kafka.sasl_username,
-        "sasl.password": kafka.sasl_password and kafka.sasl_password.get_secret_value(),
-        "ssl.ca.location": kafka.ssl_cafile,
-        "ssl.certificate.location": kafka.ssl_certfile,
-        "ssl.key.location": kafka.ssl_keyfile,
-        "ssl.key.password": kafka.ssl_key_password and kafka.ssl_key_password.get_secret_value(),
-    }
-    present = {name: str(value) for name, value in named.items() if value is not None}
-    for name, value in present.items():
-        if "=" in value:  # its own message would repeat the secret
-            raise SettingsError(f"kafka {name}: the tensorflow-io reader can't take a value with '=' in it")
-    return [f"{name}={value}" for name, value in present.items()]

@@ -1,0 +1,29 @@
+"""Which client reads ranges, and why."""
+
+from typing import Literal
+
+from streaming.records.batches import RangeReader
+from streaming.settings import KafkaSettings
+
+Name = Literal["tensorflow-io", "confluent-kafka"]
+
+
+def chosen(kafka: KafkaSettings) -> tuple[Name, str]:
+    """The client's name, and the same with the reason, for the status."""
+    if kafka.reader == "confluent":
+        return "confluent-kafka", "confluent-kafka (kafka.reader)"
+    if kafka.with_equals is not None:
+        return "confluent-kafka", f"confluent-kafka (kafka.{kafka.with_equals} holds '=')"
+    return "tensorflow-io", "tensorflow-io"
+
+
+def open_reader(kafka: KafkaSettings, group_id: str) -> RangeReader:
+    """The chosen one; the other's library isn't loaded."""
+    name, _ = chosen(kafka)
+    if name == "confluent-kafka":
+        from streaming.kafka.confluent_reader import ConfluentReader
+
+        return ConfluentReader(kafka, group_id)
+    from streaming.kafka.tfio_reader import TfioReader
+
+    return TfioReader(kafka, group_id)
