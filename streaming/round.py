@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streaming.arrays import Array
-from streaming.kafka.watch import Tail
+from streaming.kafka.tails import Tail
 from streaming.ledger.planner import Planner, Range
 from streaming.records.augment import stateless_hash
 from streaming.records.batch import Encoded

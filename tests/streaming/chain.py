@@ -10,7 +10,7 @@ import numpy as np
 
 from streaming.book import batch_range_ids
 from streaming.feed import Feed, Item, RoundEnded, RoundFailed
-from streaming.kafka.watch import Tail
+from streaming.kafka.tails import Tail
 from streaming.ledger.ledger import Generation, Kind, Ledger
 from streaming.ledger.planner import Planner
 from streaming.records.batch import Batch

@@ -13,7 +13,7 @@ from structlog.typing import EventDict
 from streaming.book import Book, bad_records, batch_range_ids
 from streaming.errors import AlreadySettled, TrainingStopped
 from streaming.kafka.dead_letters import DeadLetters
-from streaming.kafka.watch import Tail
+from streaming.kafka.tails import Tail
 from streaming.ledger.ledger import Generation, Kind, Ledger
 from streaming.metrics import Tally
 from streaming.records.batch import Batch, Rejected

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from streaming.arrays import Array
-from streaming.kafka.watch import Tail
+from streaming.kafka.tails import Tail
 from streaming.ledger.ledger import Generation, Kind, Ledger
 from streaming.ledger.planner import Planner
 from streaming.records.batch import Encoded

@@ -10,7 +10,8 @@ import pytest
 from streaming.demo.ports import free_port
 from streaming.errors import KafkaUnavailable
 from streaming.kafka.broker import Broker, frozen_ends, start_offsets
-from streaming.kafka.watch import Tail, Watch
+from streaming.kafka.tails import Tail
+from streaming.kafka.watch import Watch
 from streaming.settings import KafkaSettings
 from tests.conftest import Broker as AnyBroker
 from tests.conftest import TopicFactory
