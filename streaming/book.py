@@ -10,7 +10,7 @@ import structlog
 
 from streaming.arrays import Array
 from streaming.kafka.dead_letters import DeadLetters
-from streaming.kafka.watch import Tail
+from streaming.kafka.tails import Tail
 from streaming.ledger.ledger import Kind, Ledger
 from streaming.metrics import Tally
 from streaming.records.batch import Batch, Rejected
@@ -54,6 +54,11 @@ class Book:
         """Bad records whose letters are on their way: they are not settled, and must not be read again yet."""
         return self._letters.pending
 
+    @property
+    def quiet(self) -> bool:
+        """Whatever was taken from the pipeline is settled."""
+        return not self.pending and not self._breaker.holding
+
     def trained(self, partition: Array, offset: Array, event_time_ms: Array) -> None:
         """int64[N] each, of one batch whose step has been taken."""
         for number in np.unique(partition).tolist():
@@ -78,6 +83,14 @@ class Book:
             (skipped if one.reason == EMPTY else refused).append(one)
         self._settle(skipped, Kind.SKIPPED, "records_skipped_total")
         self._letters.send(self._breaker.admit(good, refused))
+
+    def quarantine(self, one: BadRecord) -> None:
+        """A record that nobody has read: the breaker has no say in it. It is settled when its letter is durable."""
+        self._letters.send([one])
+
+    def reset_breaker(self) -> None:
+        """An operator wants to go on: count anew, and believe in the format."""
+        self._breaker = Breaker(self._max_bad_fraction, proven=True)
 
     def drop_unproven(self) -> int:
         """A round is over without a good record: its bad ones are to be read again. Returns how many they are."""
@@ -110,7 +123,12 @@ class Book:
     def _settle(self, records: list[BadRecord], kind: Kind, counter: str) -> None:
         for partition, group in groupby(sorted(records), key=attrgetter("partition")):
             members = list(group)
-            self.ledger.record(partition, kind, [one.offset for one in members])
+            if kind is Kind.DEAD_LETTERED:
+                for reason in sorted({one.reason for one in members}):
+                    offsets = [one.offset for one in members if one.reason == reason]
+                    self.ledger.record(partition, kind, offsets, reason)
+            else:
+                self.ledger.record(partition, kind, [one.offset for one in members])
             for one in members:
                 self._tally.add(counter, reason=one.reason)
             _log.warning(

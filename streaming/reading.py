@@ -9,14 +9,15 @@ from collections.abc import Iterator
 import structlog
 
 from streaming.book import Book, batch_range_ids
-from streaming.errors import TrainingStopped
 from streaming.feed import Feed, Item, RoundEnded, RoundFailed
-from streaming.kafka.watch import Tail, View, Watch
+from streaming.kafka.tails import Tail
+from streaming.kafka.watch import Watch
 from streaming.ledger.planner import Planner
 from streaming.metrics import Tally
 from streaming.records.batch import Batch
 from streaming.round import Absent, Held, HoldOut, Round
 from streaming.settings import Settings
+from streaming.topic_guard import TopicGuard
 
 BACKOFF_S = (1.0, 30.0)
 FIRST_RANGE_RECORDS = 32
@@ -32,14 +33,23 @@ class Reading:
     """
 
     def __init__(
-        self, settings: Settings, book: Book, watch: Watch, feed: Feed, tally: Tally, until: dict[int, int] | None
+        self,
+        settings: Settings,
+        book: Book,
+        watch: Watch,
+        feed: Feed,
+        tally: Tally,
+        guard: TopicGuard,
+        until: dict[int, int] | None,
     ) -> None:
         self._settings = settings
         self._book = book
         self._watch = watch
         self._feed = feed
         self._tally = tally
+        self._guard = guard
         self._until = until
+        self._asked = 0  # the watch must have looked at the topic since the last round ended
         self._round: Round | None = None
         self._rng = random.Random(settings.pipeline.seed)  # noqa: S311  # drawing ranges is no secret
         self._rounds = 0
@@ -56,6 +66,11 @@ class Reading:
     def active(self) -> bool:
         """A round is running."""
         return self._round is not None
+
+    @property
+    def proving(self) -> bool:
+        """Missing tails are being looked for, and will be settled."""
+        return self._proving > 0
 
     @property
     def finished(self) -> bool:
@@ -79,9 +94,11 @@ class Reading:
         view = self._watch.view
         if view.facts is None or view.error is not None or time.monotonic() < self._retry_at:
             return False
+        if view.answered < self._asked:
+            return False
         if self._book.pending or self._proving:  # on its way to be settled, and must not be read again meanwhile
             return False
-        self._check_topic(view)
+        self._guard.take_stock(view)
         planner = Planner(
             self._book.ledger,
             range_records=self._settings.kafka.range_records,
@@ -112,7 +129,7 @@ class Reading:
     def take(self, timeout_s: float) -> Item | None:
         """The next batch, or how the round ended: settle and `end` it then. None when nothing came in time."""
         assert self._round is not None, "no round is running"
-        self._check_generation()
+        self._guard.look(self._watch.view)
         self._make_way_for_new_partitions(self._round)
         began = time.monotonic()
         item = self._feed.take(timeout_s)
@@ -147,14 +164,28 @@ class Reading:
 
     def end(self) -> None:
         """Retire the round, whether it has drained or failed; its findings must have been settled."""
-        assert self._round is not None
-        self.mean_bytes = self._round.mean_bytes or self.mean_bytes
-        self._feed.retire()
-        self._round = None
+        self._retire()
         if self._until is not None and not self._failures:
             self._book.release()
         else:
             self._unproven = self._book.drop_unproven()
+
+    def drop(self) -> None:
+        """Abandon the round: what it has read and isn't settled will be read again, unless it has been decided on."""
+        self._retire()
+        self._book.drop_unproven()
+        self._unproven = 0
+
+    def adopt(self) -> None:
+        """The topic is another one."""
+        self._fetched = {}
+
+    def _retire(self) -> None:
+        assert self._round is not None
+        self.mean_bytes = self._round.mean_bytes or self.mean_bytes
+        self._feed.retire()
+        self._round = None
+        self._asked = self._watch.ask()
 
     def _settle_findings(self, current: Round) -> Iterator[Held]:
         records, size_bytes = current.take_fetched()
@@ -182,40 +213,6 @@ class Reading:
         if self._until is None:
             return dict(ends)
         return {partition: min(stop, ends.get(partition, 0)) for partition, stop in self._until.items()}
-
-    def _check_topic(self, view: View) -> None:
-        """Same topic as ever? New partitions? Did retention overtake us?"""
-        self._check_generation()
-        ledger, facts = self._book.ledger, view.facts
-        assert facts is not None
-        for partition in sorted(set(facts.partitions) - set(ledger.partitions())):
-            ledger.open_partition(partition, 0)
-            _log.info("partition_added", partition=partition)
-        for partition, start in view.log_starts.items():
-            position = ledger.position(partition)
-            if start > position and self._settings.kafka.on_data_loss == "stop":
-                raise TrainingStopped(
-                    "data-lost",
-                    f"retention removed partition {partition} up to {start}, its position is {position}; "
-                    "kafka.on_data_loss = continue books the rest as lost and goes on",
-                )
-            if start > position:
-                self._book.lost_before(partition, start)
-
-    def _check_generation(self) -> None:
-        facts, trained = self._watch.view.facts, self._book.ledger.generation
-        if facts is not None and facts.generation.topic != trained.topic:
-            raise TrainingStopped(
-                "topic-changed",
-                f"this training learned from topic {trained.topic}, kafka.topic is now {facts.generation.topic}: "
-                "give the new training a name of its own",
-            )
-        if facts is not None and facts.generation != trained:
-            raise TrainingStopped(
-                "topic-recreated",
-                f"topic {facts.generation.topic} has id {facts.generation.topic_id}, the one trained from had "
-                f"{trained.topic_id}: its offsets are other records; use another name, or another topic",
-            )
 
     def _back_off(self, detail: str) -> None:
         self._failures += 1

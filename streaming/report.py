@@ -1,17 +1,19 @@
 """Status frames: what the worker is doing, sent by its own loop, so that a frame proves that the loop turns."""
 
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
 from streaming.book import Book
 from streaming.control.channel import Channel
 from streaming.control.messages import Allowance, PartitionStatus, Problem, Status, WorkerState
+from streaming.decided import Decided
 from streaming.kafka.dead_letters import DeadLetters
 from streaming.kafka.watch import Watch
 from streaming.learning import Learning
 from streaming.ledger.ledger import Kind
+from streaming.losses import Losses
 from streaming.metrics import Tally
 from streaming.reading import Reading
 
@@ -24,11 +26,14 @@ _log = structlog.get_logger()
 
 class SavingStatus(Protocol):
     """What a report needs of the checkpoints. checkpointed: partition -> durable position; error: of the last save;
-    damaged: which checkpoints were passed over at the start, as a sentence."""
+    damaged: which checkpoints were passed over at the start, as a sentence; overdue: training waits for a save."""
 
     checkpointed: dict[int, int]
     error: str | None
     damaged: str | None
+
+    @property
+    def overdue(self) -> bool: ...
 
 
 class Report:
@@ -43,6 +48,7 @@ class Report:
         letters: DeadLetters,
         learning: Learning,
         reading: Reading,
+        decided: Decided,
         *,
         device: str,
         reader: str,
@@ -54,6 +60,7 @@ class Report:
         self._letters = letters
         self._learning = learning
         self._reading = reading
+        self._losses = Losses(decided)
         self._device = device
         self._reader = reader
         self._sent_at = 0.0
@@ -112,18 +119,27 @@ class Report:
 
     def _problems(self, saving: SavingStatus) -> list[Problem]:
         """Everything that is wrong now, the most telling first; `since` is when it was first seen."""
-        lost = self._book.ledger.counts()[Kind.LOST] if self._book.is_open else 0
+        loss = self._losses.of(self._book.ledger) if self._book.is_open else None
+        failing = f"{saving.error}; training waits for a save that works" if saving.overdue else saving.error
         found = {
             "kafka-unavailable": self._watch.view.error,
             "dead-letters-blocked": self._letters.error,
             "reading-failed": self._reading.error,
-            "checkpoint-failing": saving.error,
+            "checkpoint-failing": failing,
             "checkpoint-damaged": saving.damaged,
-            "data-lost": f"retention removed {lost} records before they were trained" if lost else None,
         }
-        self._announce({type_: detail for type_, detail in found.items() if detail})
-        self._since = {type_: self._since.get(type_, time.time()) for type_, detail in found.items() if detail}
-        return [Problem(type=t, detail=detail, since=self._since[t]) for t, detail in found.items() if detail]
+        facts: dict[str, dict[str, Any]] = {}
+        if loss is not None and loss.records:
+            found["data-lost"] = f"retention removed {loss.records} records before they were trained"
+            before = {str(partition): offset for partition, offset in loss.before.items()}
+            facts["data-lost"] = {"topic_id": self._book.ledger.generation.topic_id, "before": before}
+        told = {type_: detail for type_, detail in found.items() if detail}
+        self._announce(told)
+        self._since = {type_: self._since.get(type_, time.time()) for type_ in told}
+        return [
+            Problem(type=type_, detail=detail, since=self._since[type_], facts=facts.get(type_, {}))
+            for type_, detail in told.items()
+        ]
 
     def _announce(self, found: dict[str, str]) -> None:
         """One event when a problem comes, and one when it has gone."""

@@ -1,6 +1,7 @@
 """The worker's checkpoints: when one is due, what goes into it, what came of it."""
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,14 +11,18 @@ import structlog
 from streaming.book import Book
 from streaming.checkpoints.manifest import Cause, ManifestFields
 from streaming.checkpoints.saver import Saved, Saver, Snapshot
+from streaming.confirming import Confirmation
 from streaming.control.channel import Channel
 from streaming.control.messages import Committed, Save, SaveFailed
+from streaming.decided import Decided
 from streaming.errors import CheckpointError
 from streaming.kafka.watch import Watch
 from streaming.learning import Learning
+from streaming.new_run import new_run_values
 from streaming.settings import Settings
 
 WAIT_S = 0.5
+POLL_S = 0.05
 
 _log = structlog.get_logger()
 
@@ -41,6 +46,8 @@ class Saving:
         learning: Learning,
         channel: Channel,
         watch: Watch,
+        confirm: Confirmation,
+        decided: Decided,
         lineage: Lineage,
         settings_digest: str,
     ) -> None:
@@ -50,12 +57,22 @@ class Saving:
         self._learning = learning
         self._channel = channel
         self._watch = watch
+        self._confirm = confirm
         self._lineage = lineage
         self._settings_digest = settings_digest
-        self._saved: tuple[int, int] | None = None
+        self._decided = decided
+        self._pause = threading.Event()
+        self._saved: tuple[int, ...] | None = None
+        self._failing_since: float | None = None  # monotonic seconds
         self.checkpointed: dict[int, int] = {}
         self.error: str | None = None
         self.damaged: str | None = None
+
+    @property
+    def overdue(self) -> bool:
+        """Saves have failed for so long that training on would only add to what is lost with this process."""
+        since, longest_s = self._failing_since, self._settings.checkpoint.max_age_s
+        return since is not None and time.monotonic() - since > longest_s
 
     def restored(self, positions: dict[int, int], passed_over: list[str]) -> None:
         """The present state is that of the checkpoint the lineage names; newer ones were damaged."""
@@ -63,6 +80,10 @@ class Saving:
         self._saved = self._mark()
         if passed_over:
             self.damaged = f"checkpoint {', '.join(passed_over)} is damaged; restored {self._lineage.parent} instead"
+
+    def adopt(self) -> None:
+        """The topic is another one: what is durable of its offsets is nothing."""
+        self.checkpointed = {}
 
     def request(self, save: Save) -> None:
         self._saver.request(save)
@@ -73,7 +94,7 @@ class Saving:
         if saved is not None:
             self._announce(saved)
         cause = self._saver.due(self._mark() != self._saved)
-        if cause is not None:
+        if cause is not None and self._complete:
             self._saver.begin(self._snapshot, cause)
 
     def initial(self, idle: Callable[[], None]) -> None:
@@ -87,6 +108,8 @@ class Saving:
 
     def final(self, deadline: float, idle: Callable[[], None]) -> str | None:
         """The id of a checkpoint of the present state, by the deadline (monotonic seconds); None if there is none."""
+        if math.isfinite(deadline):
+            self._confirm.hurry()
         while time.monotonic() < deadline:
             saved = self._saver.finished(min(WAIT_S, deadline - time.monotonic()))
             if saved is not None:
@@ -96,14 +119,26 @@ class Saving:
             idle()
             if self._saver.busy:
                 continue
+            if not self._complete:
+                if not self._book.pending:  # bad records wait for a good one, and none comes any more
+                    return None
+                self._pause.wait(POLL_S)
+                self._book.acknowledge()
+                continue
             if self._mark() == self._saved and not self._saver.requested:
                 return self._lineage.parent
             self._saver.begin(self._snapshot, "final")
         return None
 
-    def _mark(self) -> tuple[int, int]:
+    @property
+    def _complete(self) -> bool:
+        """The ledger may be saved: in deterministic mode only up to a batch's end, letters and all, so that whoever
+        goes on from there cuts the same batches."""
+        return self._book.quiet or not self._settings.pipeline.deterministic
+
+    def _mark(self) -> tuple[int, ...]:
         """Differs whenever there is something new to save."""
-        return self._learning.step, sum(self._book.ledger.counts().values())
+        return self._learning.step, sum(self._book.ledger.counts().values()), self._decided.taken
 
     def _snapshot(self, cause: Cause) -> Snapshot:
         began = time.monotonic()
@@ -122,11 +157,13 @@ class Saving:
             generation=ledger.generation,
             positions={partition: ledger.position(partition) for partition in ledger.partitions()},
             records=ledger.counts(),
+            decisions=self._decided.taken,
             scores=scoring.scores(),
             trainer_state={
                 "seed": self._settings.pipeline.seed,
                 "configured_learning_rate": self._settings.model.learning_rate,
                 "newest_event_time_s": self._book.newest_event_time_s,
+                "new_run": new_run_values(self._settings),
                 "loss": _finite(learning.loss),
                 "scoring": scoring.state(),
             },
@@ -142,9 +179,11 @@ class Saving:
         manifest, self.error = saved.manifest, saved.error
         if manifest is None:
             self._saved = None
+            self._failing_since = self._failing_since or time.monotonic()
             _log.error("checkpoint_failed", detail=saved.error)
             self._channel.send(SaveFailed(detail=saved.error or "", request_ids=ids))
             return
+        self._failing_since = None
         self._lineage = self._lineage._replace(parent=manifest.id)
         self.checkpointed = dict(manifest.positions)
         self._watch.mirror(self.checkpointed, f"penstock:{self._settings.name}:{manifest.id}")

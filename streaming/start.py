@@ -52,7 +52,8 @@ def main(descriptor: int) -> None:
         slug = _slug(error)
         _log.error("worker_failed", problem=slug, detail=str(error))
         if slug is not None:
-            channel.send(Failed(problem=Problem(type=slug, detail=str(error), since=time.time())))
+            facts = error.facts if isinstance(error, TrainingStopped) else {}
+            channel.send(Failed(problem=Problem(type=slug, detail=str(error), since=time.time(), facts=facts)))
         code = FAILED
     except Exception:  # noqa: BLE001  # whatever it is, a blocked read must not keep the process from leaving
         _log.exception("worker_crashed")  # the state may be half changed: a restart from the checkpoint mends that

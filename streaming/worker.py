@@ -8,7 +8,8 @@ import structlog
 
 from streaming.book import Book
 from streaming.control.channel import Channel
-from streaming.control.messages import Finished, Pause, Resume, Save, Shutdown, WorkerState
+from streaming.control.messages import Decide, Finished, Pause, Resume, Save, Shutdown, WorkerState
+from streaming.decided import Decided
 from streaming.errors import CheckpointError, TrainingStopped
 from streaming.feed import RoundEnded, RoundFailed
 from streaming.kafka.watch import View, Watch
@@ -16,6 +17,7 @@ from streaming.learning import Learning
 from streaming.ledger.ledger import Ledger
 from streaming.reading import Reading
 from streaming.records.batch import Batch
+from streaming.records.breaker import BadRecord
 from streaming.report import Report
 from streaming.saving import Saving
 from streaming.settings import Settings
@@ -26,6 +28,7 @@ BUSY_S = 2.0  # so long after a step the state still is `training`
 SCORING_S = 120.0
 FIRST_STEP_S = 600.0
 LETTERS_AHEAD = 1000  # bad records that may wait for their letters
+QUARANTINED = "crashes_decoder"  # the reason of a record that its decoding process doesn't survive
 
 _log = structlog.get_logger()
 
@@ -39,6 +42,7 @@ class Worker:
         channel: Channel,
         watch: Watch,
         book: Book,
+        decided: Decided,
         reading: Reading,
         learning: Learning,
         saving: Saving,
@@ -51,6 +55,7 @@ class Worker:
         self._channel = channel
         self._watch = watch
         self._book = book
+        self._decided = decided
         self._reading = reading
         self._learning = learning
         self._saving = saving
@@ -58,6 +63,7 @@ class Worker:
         self._wake = wake
         self._bounded = bounded
         self._paused = paused
+        self._letters_ahead = 1 if settings.pipeline.deterministic else LETTERS_AHEAD
         self._leave_by: float | None = None
 
     def run(self) -> None:
@@ -69,14 +75,8 @@ class Worker:
                 break
             if not self._book.is_open:
                 self._open_book()
-            elif self._paused:
-                self._settle()
-                self._rest()
             else:
-                self._advance()
-            if self._book.is_open:
-                self._score()
-                self._saving.tick()
+                self._go_on()
             self.tick()
         if self._book.is_open:
             self._leave(self._leave_by)
@@ -103,15 +103,44 @@ class Worker:
                     self._paused = False
                 case Save():
                     self._saving.request(command)
+                case Decide(decision=decision):
+                    self._decided.add(decision)
                 case Shutdown(deadline_s=deadline_s):
                     self._leave_by = time.monotonic() + deadline_s
 
+    def _go_on(self) -> None:
+        self._settle()
+        if self._decided.waiting:
+            self._take_in_decisions()
+        self._saving.tick()
+        stuck = self._book.pending >= self._letters_ahead  # nothing moves on while letters can't be written
+        if self._paused or stuck or self._decided.waiting or self._saving.overdue:
+            self._rest(TAKE_S if self._book.pending else REST_S)
+        else:
+            self._advance()
+        self._score()
+
+    def _take_in_decisions(self) -> None:
+        """With nothing under way, so that no offset is settled twice: what was only read will be read again."""
+        if self._reading.active:
+            self._reading.drop()
+        while self._decided.waiting and not self._reading.proving and not self._book.pending:
+            effect = self._decided.take_in(self._book.ledger)
+            if effect.owed is not None:
+                place, detail = effect.owed[:2], effect.owed.detail
+                self._book.quarantine(BadRecord(*place, QUARANTINED, detail))
+                continue
+            if effect.breaker:
+                self._book.reset_breaker()
+            if effect.ledger is not None:
+                _log.warning("topic_adopted", topic_id=effect.ledger.generation.topic_id)
+                self._book.open(effect.ledger)
+                self._reading.adopt()
+                self._saving.adopt()
+            _log.info("decision_taken_in", number=self._decided.taken)
+
     def _advance(self) -> None:
         """One batch, or the end of a round, or the beginning of one, or a rest."""
-        self._settle()
-        if self._book.pending >= LETTERS_AHEAD:  # nothing moves on while letters can't be written
-            self._rest()
-            return
         if not self._reading.active:
             if self._finish() or not self._reading.begin():
                 self._rest()
@@ -131,9 +160,9 @@ class Worker:
             self._learning.hold_out(held)
         self._book.acknowledge()
 
-    def _rest(self) -> None:
+    def _rest(self, seconds: float = REST_S) -> None:
         self._watch.set_level(not self._paused)
-        self._wake.wait(REST_S)
+        self._wake.wait(seconds)
         self._wake.clear()
 
     def _open_book(self) -> None:
@@ -143,6 +172,7 @@ class Worker:
             self._rest()
             return
         self._refuse_to_forget(view)
+        self._decided.begin()
         ledger = Ledger(view.facts.generation)
         for partition, origin in view.origins.items():
             ledger.open_partition(partition, origin)

@@ -13,7 +13,7 @@ from streaming.checkpoints.manifest import Cause, EvaluationFile, Manifest, Mani
 from streaming.checkpoints.store import LEDGER_FILE, MODEL_FILE, CheckpointStore
 from streaming.control.messages import Save
 from streaming.errors import CheckpointError
-from streaming.ledger.ledger import Ledger
+from streaming.ledger.ledger import Generation, Ledger
 from streaming.settings import CheckpointSettings
 from streaming.training.evaluation import EvaluationSet
 
@@ -42,12 +42,23 @@ class Saved(NamedTuple):
 
 
 class Saver:
-    """One save at a time; requests for the same join the running one. Belongs to the main thread."""
+    """One save at a time; requests for the same join the running one. Belongs to the main thread.
 
-    def __init__(self, store: CheckpointStore, settings: CheckpointSettings, clock: Callable[[], float]) -> None:
+    confirm: called on the writing thread with the ledger's generation, before anything is written; it raises
+    CheckpointError when the topic is no longer that one.
+    """
+
+    def __init__(
+        self,
+        store: CheckpointStore,
+        settings: CheckpointSettings,
+        clock: Callable[[], float],
+        confirm: Callable[[Generation], None] = lambda _: None,
+    ) -> None:
         self._store = store
         self._settings = settings
         self._clock = clock
+        self._confirm = confirm
         self._requests: list[Save] = []
         self._joined: list[Save] = []
         self._thread: threading.Thread | None = None
@@ -108,6 +119,7 @@ class Saver:
         began = time.monotonic()
         manifest, error = None, None
         try:
+            self._confirm(snapshot.ledger.generation)
             manifest = self._commit(snapshot)
             for request in requests:
                 if request.label is not None:

@@ -1,0 +1,118 @@
+"""What operators have decided, and which of it the ledger has taken in. Pure.
+
+Decisions outlive a rollback: a checkpoint's manifest says how many of them its ledger knows, and the rest is taken in
+by whoever restores it, in their order, each once.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from streaming.control.decisions import (
+    AcceptLoss,
+    AcceptTruncation,
+    AdoptTopic,
+    Decision,
+    Exclude,
+    Quarantine,
+    ResetBreaker,
+)
+from streaming.ledger.ledger import Generation, Kind, Ledger
+
+ANY_CLUSTER = ""  # of an adopted topic whose cluster nobody has asked yet
+
+
+class Owed(NamedTuple):
+    """A quarantined record that isn't dead-lettered yet."""
+
+    partition: int
+    offset: int
+    detail: str
+
+
+class Effect(NamedTuple):
+    """What taking a decision in asks of others. ledger: another one, which replaces the present one; breaker: count
+    anew; owed: a letter first, and then the same decision again."""
+
+    ledger: Ledger | None = None
+    breaker: bool = False
+    owed: Owed | None = None
+
+
+class Decided:
+    """Every decision there is, the oldest first. taken: how many of them the ledger has taken in."""
+
+    def __init__(self, decisions: Iterable[Decision]) -> None:
+        self._all = list(decisions)
+        self.taken = 0
+
+    def add(self, decision: Decision) -> None:
+        self._all.append(decision)
+
+    @property
+    def waiting(self) -> bool:
+        """Some of them aren't in the ledger yet."""
+        return self.taken < len(self._all)
+
+    def restore(self, taken: int) -> None:
+        """The ledger is a checkpoint's, whose manifest says how many it has taken in."""
+        self.taken = min(taken, len(self._all))
+
+    def begin(self) -> None:
+        """A training begins without a checkpoint: with the topic there is, so nothing is left to adopt."""
+        adopted = (number for number, decision in enumerate(self._all, 1) if isinstance(decision, AdoptTopic))
+        self.taken = max(adopted, default=0)
+
+    def take_in(self, ledger: Ledger) -> Effect:
+        """Apply the next one that waits; with `Effect.owed` it goes on waiting.
+
+        Nothing may be under way between reading and ledger: what is would be settled a second time.
+        """
+        effect = _apply(self._all[self.taken], ledger)
+        if effect.owed is None:
+            self.taken += 1
+        return effect
+
+    def losses(self, topic_id: str) -> dict[int, int]:
+        """Partition -> offset below which retention's losses are accepted; a rollback changes nothing about that."""
+        accepted: dict[int, int] = {}
+        for decision in self._all:
+            if isinstance(decision, AcceptLoss) and decision.topic_id == topic_id:
+                for partition, before in decision.before.items():
+                    accepted[partition] = max(before, accepted.get(partition, 0))
+        return accepted
+
+
+def _apply(decision: Decision, ledger: Ledger) -> Effect:
+    """Decisions about another life of the topic change nothing."""
+    topic_id = ledger.generation.topic_id
+    match decision:
+        case AdoptTopic() if decision.topic_id != topic_id:
+            # Without partitions: each is opened at offset 0 as soon as the broker names it.
+            return Effect(ledger=Ledger(Generation(ANY_CLUSTER, ledger.generation.topic, decision.topic_id)))
+        case ResetBreaker():
+            return Effect(breaker=True)
+        case Exclude() if decision.topic_id == topic_id:
+            _know(ledger, decision.partition)
+            ledger.record_range(decision.partition, Kind.EXCLUDED, decision.start, decision.stop)
+        case AcceptTruncation() if decision.topic_id == topic_id:
+            for partition, end in decision.ends.items():
+                if partition in ledger.partitions():
+                    ledger.truncate(partition, end)
+        case Quarantine() if decision.topic_id == topic_id:
+            _know(ledger, decision.partition)
+            if ledger.unsettled(decision.partition, decision.offset, decision.offset + 1):
+                return Effect(owed=Owed(decision.partition, decision.offset, decision.detail))
+    return Effect()
+
+
+def _know(ledger: Ledger, partition: int) -> None:
+    """A partition that appeared after the beginning is owed from offset 0."""
+    if partition not in ledger.partitions():
+        ledger.open_partition(partition, 0)
+
+
+def same_life(trained: Generation, found: Generation) -> bool:
+    """The ledger is about the topic that the broker has."""
+    if trained.cluster_id == ANY_CLUSTER:
+        return (trained.topic, trained.topic_id) == (found.topic, found.topic_id)
+    return trained == found

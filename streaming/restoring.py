@@ -1,0 +1,70 @@
+"""Puts the newest valid checkpoint into the parts of a worker that has just begun."""
+
+from typing import NamedTuple
+
+import safetensors.numpy
+import structlog
+
+from streaming.book import Book
+from streaming.checkpoints.manifest import EvaluationFile, Manifest
+from streaming.checkpoints.saver import Saver
+from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
+from streaming.decided import Decided
+from streaming.errors import CheckpointDamaged, UserCodeError
+from streaming.learning import Learning
+from streaming.new_run import changed
+from streaming.settings import Settings
+from streaming.training.evaluation import EvaluationSet
+
+_log = structlog.get_logger()
+
+
+class Restored(NamedTuple):
+    """manifest: None when there is no checkpoint at all; passed_over: newer ones that are damaged."""
+
+    manifest: Manifest | None
+    passed_over: list[str]
+
+
+def restore(
+    settings: Settings, store: CheckpointStore, learning: Learning, book: Book, decided: Decided, saver: Saver
+) -> Restored:
+    """Raises CheckpointError, and UserCodeError for a learning rate that the optimizer doesn't take."""
+    manifest, passed_over = store.newest_valid()
+    for damaged in passed_over:
+        _log.error("checkpoint_damaged", checkpoint=damaged)
+    if manifest is None:
+        return Restored(None, passed_over)
+    state = manifest.trainer_state
+    for name, (before, now) in changed(state.get("new_run", {}), settings).items():
+        _log.warning("setting_needs_new_run", setting=name, before=before, now=now, checkpoint=manifest.id)
+    learning.trainer.load(safetensors.numpy.load_file(store.path(manifest.id) / MODEL_FILE))
+    if settings.model.learning_rate != state["configured_learning_rate"]:
+        try:
+            learning.trainer.learning_rate = settings.model.learning_rate
+        except (TypeError, ValueError) as error:
+            raise UserCodeError(f"model.learning_rate can't be changed: {error}") from error
+    book.open(store.ledger(manifest.id))
+    book.newest_event_time_s = state["newest_event_time_s"]
+    decided.restore(manifest.decisions)
+    learning.step, learning.loss = manifest.step, state["loss"]
+    kept = None if manifest.evaluation is None else _evaluation(settings, store, manifest.evaluation)
+    if manifest.evaluation is not None and kept is not None and kept.number == manifest.evaluation.set:
+        saver.restored(manifest.evaluation, len(kept))
+    learning.scoring.restore(state["scoring"], kept)
+    _log.info("restored", checkpoint=manifest.id, step=manifest.step, positions=dict(manifest.positions))
+    return Restored(manifest, passed_over)
+
+
+def _evaluation(settings: Settings, store: CheckpointStore, named: EvaluationFile) -> EvaluationSet:
+    """The set that a checkpoint names, or an empty one with the next number: scores need it, training doesn't."""
+    size, anew = settings.evaluation.size, EvaluationSet(named.set + 1, settings.evaluation.size)
+    try:
+        kept = EvaluationSet.load(named.set, size, store.read_evaluation(named.file, named.sha256))
+    except CheckpointDamaged as error:
+        _log.error("evaluation_set_damaged", detail=str(error))
+        return anew
+    if kept.image_size != settings.pipeline.image_size:
+        _log.warning("evaluation_set_begun_anew", detail="pipeline.image_size has changed")
+        return anew
+    return kept
