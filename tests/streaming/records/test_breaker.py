@@ -1,5 +1,8 @@
 """A wrong format or setting stops the worker before it burns through a topic."""
 
+import json
+import random
+
 import pytest
 
 from streaming.errors import TrainingStopped
@@ -71,7 +74,51 @@ def test_the_fraction_is_not_judged_before_there_are_200() -> None:
     breaker = Breaker(0.25, proven=False)
     assert breaker.admit(1, bad(WINDOW - 2)) == bad(WINDOW - 2)
     with pytest.raises(TrainingStopped):
-        breaker.admit(1, [])
+        breaker.admit(1, bad(1))
+
+
+def test_a_batch_of_good_records_alone_never_stops() -> None:
+    breaker = Breaker(0.25, proven=False)
+    breaker.admit(1, bad(WINDOW - 2))
+    for _ in range(WINDOW // 2):
+        assert breaker.admit(1, []) == []
+    with pytest.raises(TrainingStopped):
+        breaker.admit(0, bad(1))
+
+
+def test_a_restart_forgets_nothing() -> None:
+    before = Breaker(0.25, proven=False)
+    before.admit(1000, [])
+    before.admit(0, bad(WINDOW // 4))
+    state = json.loads(json.dumps(before.state()))
+    after = Breaker(0.25, proven=False, state=state)
+    assert after.state() == before.state()
+    with pytest.raises(TrainingStopped, match="51 of the last 200"):
+        after.admit(0, bad(1))
+
+
+def test_a_restart_brings_the_same_answers_batch_by_batch() -> None:
+    rng = random.Random(0)
+    whole = Breaker(0.6, proven=False)
+    restarted = Breaker(0.6, proven=False)
+    for first in range(0, 3000, 30):
+        good, refused = rng.randrange(1, 30), bad(rng.randrange(15), first)
+        assert restarted.admit(good, refused) == whole.admit(good, refused)
+        restarted = Breaker(0.6, proven=False, state=restarted.state())
+    assert restarted.state() == whole.state()
+
+
+def test_what_was_held_back_is_not_remembered_and_counts_when_it_is_read_again() -> None:
+    before = Breaker(0.5, proven=False)
+    before.admit(0, bad(FIRST - 1))
+    assert before.state() == Breaker(0.5, proven=False).state()
+    assert Breaker(0.5, proven=False, state=before.state()).admit(0, bad(FIRST - 1)) == []
+
+
+def test_a_format_that_was_proven_stays_proven() -> None:
+    before = Breaker(0.5, proven=False)
+    before.admit(1, [])
+    assert Breaker(0.5, proven=False, state=before.state()).admit(0, bad(FIRST)) == bad(FIRST)
 
 
 def test_a_fraction_of_one_never_stops_a_proven_training() -> None:
