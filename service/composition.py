@@ -101,21 +101,35 @@ class Service:
     async def _run(self) -> int:
         try:
             await self._unless_stopped(self._take_possession())
-            until = await self._unless_stopped(self._resolve_until()) if self._until else None
-            if not self._stop.is_set():
-                finished = await self._train(None if until is None else dict(until))
-                if self._until is not None and not finished:
-                    _log.warning("bounded_run_stopped", detail="not everything up to the end asked for is settled")
-                    return 1
-            elif self._until is not None:
-                return 1
-        except WorkerFailed as error:
-            return await self._give_up(error.problem)
         except DirectoryLocked as error:
             return await self._give_up(Problem(type="directory-locked", detail=str(error), since=time.time()))
         except CheckpointError as error:
             return await self._give_up(Problem(type="checkpoint-storage", detail=str(error), since=time.time()))
-        return 0
+        until = await self._unless_stopped(self._resolve_until()) if self._until else None
+        if self._stop.is_set():
+            return 0 if self._until is None else 1
+        return await self._train(None if until is None else dict(until))
+
+    async def _train(self, until: dict[int, int] | None) -> int:
+        """Until stopped or finished: the exit code. What failed begins again when someone has answered it."""
+        while True:
+            try:
+                finished = await self._supervised(until)
+            except WorkerFailed as error:
+                problem = error.problem
+            except CheckpointError as error:
+                problem = Problem(type="checkpoint-storage", detail=str(error), since=time.time())
+            else:
+                if until is not None and not finished:
+                    _log.warning("bounded_run_stopped", detail="not everything up to the end asked for is settled")
+                    return 1
+                return 0
+            self._fail(problem)
+            if self._ends_when_failed:
+                return 1
+            if not await self._supervisor.wanted_again():
+                return 0
+            _log.info("service_begins_again", problem=problem.type)
 
     async def _take_possession(self) -> None:
         """The lock, then what an earlier service left behind."""
@@ -148,7 +162,7 @@ class Service:
                 _log.info("bounded_run", until={str(partition): end for partition, end in until.items()})
                 return until
 
-    async def _train(self, until: dict[int, int] | None) -> bool:
+    async def _supervised(self, until: dict[int, int] | None) -> bool:
         """Whether a bounded run has settled everything."""
         progress = asyncio.create_task(show_progress(self.view, until)) if until is not None else None
         try:
@@ -158,14 +172,21 @@ class Service:
                 progress.cancel()
 
     async def _give_up(self, problem: Problem) -> int:
-        """State `failed`: end with 1, or stay up, so that someone can look."""
-        _log.error("service_failed", problem=problem.type, detail=problem.detail)
-        self.view.fail(problem)
-        self._desk.give_up(problem.type, problem.detail)
-        if self._settings.service.on_failed == "exit" or self._until is not None:
+        """Failed before anything could begin: end with 1, or stay up, so that someone can look."""
+        self._fail(problem)
+        if self._ends_when_failed:
             return 1
         await self._stop.wait()
         return 0
+
+    def _fail(self, problem: Problem) -> None:
+        _log.error("service_failed", problem=problem.type, detail=problem.detail)
+        self.view.fail(problem)
+        self._desk.give_up(problem.type, problem.detail)
+
+    @property
+    def _ends_when_failed(self) -> bool:
+        return self._settings.service.on_failed == "exit" or self._until is not None
 
     async def _sample_log_ends(self) -> None:
         watermarks = await asyncio.to_thread(self._watch, self._settings)

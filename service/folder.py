@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from service.decisions import Decisions
 from streaming.checkpoints.durable import write_durably
 from streaming.checkpoints.store import CheckpointStore
 from streaming.errors import CheckpointError
@@ -67,6 +68,7 @@ class ServiceFolder:
         self.desired = StateFile(self.path / "desired.json")
         self.operations = StateFile(self.path / "operations.json")
         self.restarts = StateFile(self.path / "restarts.json")
+        self.decisions = Decisions(self.path / "decisions.jsonl")
         self._settled = asyncio.Event()
         self._refusal: CheckpointError | None = None
 

@@ -122,4 +122,4 @@ def _durable(info: CheckpointInfo, ledger: Ledger) -> Durable:
         for each in ledger.partitions()
     ]
     records = {str(kind): count for kind, count in ledger.counts().items()}
-    return Durable(info.step or 0, info.created_at, info.size_bytes, records, partitions)
+    return Durable(info.step or 0, info.created_at, info.size_bytes, records, partitions, ledger.generation.topic_id)

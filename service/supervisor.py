@@ -2,27 +2,31 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
 
 from service.folder import ServiceFolder
 from service.restarts import RestartBudget
-from service.worker_life import Ending, WorkerLife, WorkerListener
+from service.worker_life import Ending, Reason, WorkerLife, WorkerListener
 from service.worker_view import Desired, Durable, WorkerView
+from streaming.control.decisions import Decision, Quarantine
 from streaming.control.messages import (
     Committed,
     Configure,
+    Decide,
     Pause,
     Problem,
+    Quarantined,
     Resume,
     SaveFailed,
     ToSidecar,
     ToWorker,
     WorkerState,
 )
-from streaming.errors import PenstockError
+from streaming.errors import CheckpointError, PenstockError
 from streaming.settings import ServiceSettings
 
 _log = structlog.get_logger()
@@ -60,7 +64,14 @@ class Supervisor(WorkerListener):
         self._durable = durable
         self._listeners: list[WorkerListener] = [self]
         self._stop = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._at_rest = asyncio.Event()
+        self._at_rest.set()
+        self._again = asyncio.Event()
+        self._halted_for: str | None = None
         self._life: WorkerLife | None = None
+        self._crashed: str | None = None
+        self._deciding: set[asyncio.Task[None]] = set()
         self._budget = RestartBudget(settings.restart_budget, settings.restart_backoff_s)
 
     def listen(self, listener: WorkerListener) -> None:
@@ -69,23 +80,21 @@ class Supervisor(WorkerListener):
     def restore_memory(self) -> None:
         """What an earlier service was told and lived through. Raises CheckpointError."""
         desired, restarts = self._folder.desired.read(), self._folder.restarts.read()
+        self._folder.decisions.load()
         self._view.desired = Desired(desired["state"]) if desired else Desired.RUNNING
         self._budget.deaths = restarts["deaths"] if restarts else 0
 
     async def run(self, until: dict[int, int] | None = None) -> bool:
-        """Until stopped, or a bounded run is finished: True only then. Raises WorkerFailed when it gives up."""
-        finished = False
-        while not self._stop.is_set():
-            configure = await self._configure(until)
-            if self._stop.is_set():
-                break
-            ending = await self._one_life(configure)
-            finished = ending.finished
-            if finished or self._stop.is_set():
-                break
-            if ending.failed is not None:
-                raise WorkerFailed(ending.failed)
-            await self._before_restart(ending)
+        """Until stopped, or a bounded run is finished: True only then. Raises WorkerFailed when it gives up.
+
+        May be called again after that.
+        """
+        self._at_rest.clear()
+        self._again.clear()
+        try:
+            finished = await self._lives(until)
+        finally:
+            self._at_rest.set()
         self._view.end(WorkerState.STOPPED, "the service was stopped")
         return finished
 
@@ -97,6 +106,49 @@ class Supervisor(WorkerListener):
         elif self._life is not None:
             self._life.shut_down()
         self._stop.set()
+        self._changed.set()
+
+    @asynccontextmanager
+    async def halted(self, why: str) -> AsyncIterator[None]:
+        """No worker runs inside; afterwards one is started, also in a service that had failed.
+
+        The worker that runs now gets the grace time for its final checkpoint. One caller at a time. If the body
+        raises, a service that had failed stays so.
+        """
+        assert self._halted_for is None
+        self._halted_for = why
+        self._changed.set()
+        if self._life is not None:
+            self._life.shut_down()
+        try:
+            await self._at_rest.wait()
+            yield
+        finally:
+            self._halted_for = None
+            self._changed.set()
+        self.start_again()
+
+    def start_again(self) -> None:
+        """What was wrong has been answered: a failed service tries again, with the whole budget of restarts."""
+        self._budget.deaths = 0
+        self._folder.restarts.write_soon(self._deaths)
+        if self._view.failure is not None:
+            self._view.recover()
+            self._again.set()
+            self._changed.set()
+
+    async def wanted_again(self) -> bool:
+        """After WorkerFailed: wait for `start_again`, or for the stop, which is False."""
+        while not (self._again.is_set() or self._stop.is_set()):
+            self._changed.clear()
+            await self._changed.wait()
+        return not self._stop.is_set()
+
+    async def decide(self, decision: Decision) -> None:
+        """Durable when this returns, and on its way to a worker that runs. Raises CheckpointError."""
+        await self._folder.ours()
+        await self._folder.decisions.add(decision)
+        self.send(Decide(decision=decision))
 
     def send(self, message: ToWorker) -> bool:
         return self._life is not None and self._life.send(message)
@@ -108,11 +160,47 @@ class Supervisor(WorkerListener):
         await self._folder.desired.write(lambda: {"state": self._view.desired})
         self.send(Pause() if desired is Desired.PAUSED else Resume())
 
+    async def _lives(self, until: dict[int, int] | None) -> bool:
+        while not self._stop.is_set():
+            if self._halted_for is not None:
+                await self._rest(self._halted_for)
+                continue
+            configure = await self._configure(until)
+            if self._stop.is_set() or self._halted_for is not None:
+                continue
+            ending = await self._one_life(configure)
+            if self._halted_for is not None:
+                continue
+            if ending.finished:
+                return True
+            if self._stop.is_set():
+                break
+            if ending.failed is not None:
+                raise WorkerFailed(ending.failed)
+            await self._before_restart(ending)
+        return False
+
+    async def _rest(self, why: str) -> None:
+        """Without a worker, until whoever wanted that is done, or the service is stopped."""
+        self._view.halt(why)
+        self._at_rest.set()
+        while self._halted_for is not None and not self._stop.is_set():
+            self._changed.clear()
+            await self._changed.wait()
+        self._at_rest.clear()
+
     async def _configure(self, until: dict[int, int] | None) -> Configure:
+        await asyncio.gather(*self._deciding)
         self._view.durable = await asyncio.to_thread(self._durable)
         epoch = await asyncio.to_thread(self._folder.next_epoch)
-        paused = self._view.desired is Desired.PAUSED
-        return Configure(settings=dict(self._configuration), epoch=epoch, until=until, paused=paused)
+        return Configure(
+            settings=dict(self._configuration),
+            epoch=epoch,
+            until=until,
+            paused=self._view.desired is Desired.PAUSED,
+            decisions=self._folder.decisions.all(),
+            crashed=self._crashed,
+        )
 
     async def _one_life(self, configure: Configure) -> Ending:
         self._life = WorkerLife(self._command, self._view, self._listeners, self._settings.grace_s)
@@ -120,6 +208,9 @@ class Supervisor(WorkerListener):
             ending = await self._life.run(configure)
         finally:
             self._life = None
+        self._crashed = ending.crashed
+        if self._halted_for is not None:
+            ending = ending._replace(reason=Reason.HALTED)
         self._view.end(WorkerState.RESTARTING, f"the worker ended: {ending.detail}")
         self._view.durable = await asyncio.to_thread(self._durable)
         for listener in self._listeners:
@@ -143,7 +234,9 @@ class Supervisor(WorkerListener):
         _log.warning("worker_restarting", reason=ending.reason, detail=ending.detail, wait_s=wait_s)
         try:
             async with asyncio.timeout(wait_s):
-                await self._stop.wait()
+                while not self._stop.is_set() and self._halted_for is None:
+                    self._changed.clear()
+                    await self._changed.wait()
         except TimeoutError:
             return
 
@@ -158,3 +251,25 @@ class Supervisor(WorkerListener):
                     self._folder.restarts.write_soon(self._deaths)
             case SaveFailed(detail=detail):
                 _log.error("checkpoint_failed", detail=detail)
+            case Quarantined():
+                task = asyncio.create_task(self._quarantine(message))
+                self._deciding.add(task)
+                task.add_done_callback(self._deciding.discard)
+
+    async def _quarantine(self, found: Quarantined) -> None:
+        """Before the next worker starts it is durable; a write that fails leaves the record to be found again."""
+        durable = await asyncio.to_thread(self._durable)
+        if durable is None:
+            _log.error("quarantine_refused", partition=found.partition, offset=found.offset, detail="no checkpoint")
+            return
+        decision = Quarantine(
+            at=time.time(),
+            topic_id=durable.topic_id,
+            partition=found.partition,
+            offset=found.offset,
+            detail=found.detail,
+        )
+        try:
+            await self.decide(decision)
+        except CheckpointError as error:
+            _log.error("decision_not_written", **decision.model_dump() | {"error": str(error)})

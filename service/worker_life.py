@@ -27,6 +27,7 @@ from streaming.control.messages import (
 )
 
 FAREWELL_S = 5.0
+CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE})
 _log = structlog.get_logger()
 
 
@@ -38,15 +39,20 @@ class Reason(StrEnum):
     KILLED = "killed"
     STALLED = "stalled"
     PROTOCOL = "protocol"
+    HALTED = "halted"
 
 
 class Ending(NamedTuple):
-    """detail: one clause for people, such as `exit code 3`. failed: the worker's own reason not to try again."""
+    """detail: one clause for people, such as `exit code 3`. failed: the worker's own reason not to try again.
+
+    crashed: the signal of a native crash, such as SIGSEGV.
+    """
 
     reason: Reason
     detail: str
     failed: Problem | None
     finished: bool
+    crashed: str | None = None
 
 
 class WorkerListener(Protocol):
@@ -190,7 +196,8 @@ class WorkerLife:
             return Ending(Reason.PROTOCOL, self._link.fault, None, False)
         if self._stalled_s is not None:
             return Ending(Reason.STALLED, f"killed after {self._stalled_s:.0f} s without a step", None, False)
-        return Ending(Reason.EXITED if code >= 0 else Reason.KILLED, how, None, self._finished)
+        crashed = _signal_name(-code) if -code in CRASHES else None
+        return Ending(Reason.EXITED if code >= 0 else Reason.KILLED, how, None, self._finished, crashed)
 
 
 def _signal_name(number: int) -> str:

@@ -20,13 +20,14 @@ class Desired(StrEnum):
 
 
 class Durable(NamedTuple):
-    """What the newest checkpoint says: the truth while no worker does."""
+    """What the newest checkpoint says: the truth while no worker does. topic_id: of the topic its ledger is about."""
 
     step: int
     created_at_s: float
     size_bytes: int
     records: dict[str, int]
     partitions: list[PartitionStatus]
+    topic_id: str
 
 
 class Rates(NamedTuple):
@@ -97,6 +98,16 @@ class WorkerView:
     def fail(self, problem: Problem) -> None:
         self.end(WorkerState.FAILED, problem.detail)
         self.failure = problem
+
+    def halt(self, doing: str) -> None:
+        """There is no worker, and none is due."""
+        self.end(WorkerState.RESTARTING, doing)
+        self.report_due = None
+
+    def recover(self) -> None:
+        """What made the service fail has been answered."""
+        self.failure = None
+        self.halt("a worker is started again")
 
     @property
     def overdue_s(self) -> float:

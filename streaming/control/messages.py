@@ -174,11 +174,14 @@ class SaveFailed(_Message):
 
 
 class Quarantined(_Message):
-    """A record that crashed the process which decoded it was found; the sidecar makes it a decision."""
+    """A record that crashed the process which decoded it was found.
+
+    The sidecar makes it a decision, and sends that back (Decide) once it is durable.
+    """
 
     kind: Literal["quarantined"] = "quarantined"
-    partition: int
-    offset: int
+    partition: Annotated[int, Field(ge=0)]
+    offset: Annotated[int, Field(ge=0)]
     detail: str
 
 
