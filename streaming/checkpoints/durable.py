@@ -1,13 +1,16 @@
 """The one road of a durable write: a temporary, fsync, rename, fsync of the parent."""
 
+import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 TEMPORARY = ".tmp-"
+_NO_LINKS = {errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV}
 
 
 class Files(Protocol):
@@ -18,6 +21,9 @@ class Files(Protocol):
 
     def sync(self, path: Path) -> None:
         """Put a file's content, or a directory's names, on the disk."""
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file that never changes a second name, or a copy where the file system knows no links."""
 
     def move(self, source: Path, target: Path) -> None:
         """Rename within one file system, at once or not at all; a file at `target` is replaced."""
@@ -39,6 +45,14 @@ class LocalFiles:
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def link(self, source: Path, target: Path) -> None:
+        try:
+            target.hardlink_to(source)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            shutil.copyfile(source, target)
 
     def move(self, source: Path, target: Path) -> None:
         source.replace(target)

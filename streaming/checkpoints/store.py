@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from streaming.checkpoints.disk import entries, measure, os_errors, read
 from streaming.checkpoints.durable import LOCAL, TEMPORARY, Files
@@ -28,7 +29,15 @@ LEDGER_FILE = "ledger.safetensors"
 MODEL_FILE = "model.safetensors"
 _TRASH = ".trash-"
 
-Content = bytes | Callable[[Path], None]
+
+class Linked(NamedTuple):
+    """A file of another checkpoint, as that one's manifest describes it."""
+
+    source: Path
+    entry: FileEntry
+
+
+Content = bytes | Linked
 _Ids = list[str]  # inside the class, `list` is the method
 
 
@@ -47,8 +56,8 @@ class CheckpointStore:
     def write(self, fields: ManifestFields, files: Mapping[str, Content]) -> Manifest:
         """Commit a checkpoint; it is durable on return, and if this raises there is none.
 
-        files: name -> content, or a function that creates the file at the path it is given.
-        Raises CheckpointError naming the path, also for an id that isn't greater than every one there is.
+        files: name -> content, or a file of another checkpoint. Raises CheckpointError naming the path, also for an
+        id that isn't greater than every one there is; CheckpointDamaged for a linked file that isn't whole.
         """
         self._refuse_unless_newest(fields.name)
         temporary = self.directory / f"{TEMPORARY}{fields.name}"
@@ -193,14 +202,12 @@ class CheckpointStore:
         if isinstance(content, bytes):
             self._files.write(path, content)
             return FileEntry(size=len(content), sha256=hashlib.sha256(content).hexdigest())
-        try:
-            content(path)
-        except (OSError, CheckpointError):
-            raise
-        except Exception as error:  # safetensors reports a full disk as an error of its own
-            raise CheckpointError(f"{path} can't be written: {error}") from error
+        if content.source.is_file():
+            self._files.link(content.source, path)
+        if not path.exists() or _entry(path) != content.entry:
+            raise CheckpointDamaged(f"{content.source} does not match its size and sha256")
         self._files.sync(path)
-        return _entry(path)
+        return content.entry
 
     def _withdraw(self, id: str, temporary: Path) -> None:
         """Undo a failed write: after a rename that may not be durable, too, for its writer goes on without it."""

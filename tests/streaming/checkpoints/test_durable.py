@@ -1,6 +1,7 @@
 """A durable write, with the disk failing at every step."""
 
 import errno
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,26 @@ def test_an_error_names_its_path(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="missing") as failed:
         write_durably(tmp_path / "missing" / "state.json", b"x")
     assert "missing" in str(failed.value.filename)
+
+
+def test_a_second_name_is_the_same_file(tmp_path: Path) -> None:
+    (tmp_path / "model").write_bytes(b"weights")
+    LocalFiles().link(tmp_path / "model", tmp_path / "again")
+    assert (tmp_path / "again").samefile(tmp_path / "model")
+
+
+def test_where_a_second_name_is_impossible_the_file_is_copied(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:  # a file system of its own
+        source = Path(elsewhere) / "model"
+        source.write_bytes(b"weights")
+        assert source.stat().st_dev != tmp_path.stat().st_dev
+        LocalFiles().link(source, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"weights"
+
+
+def test_a_name_that_is_taken_is_an_error_and_no_reason_to_copy(tmp_path: Path) -> None:
+    for name in ("model", "taken"):
+        (tmp_path / name).write_text(name)
+    with pytest.raises(FileExistsError):
+        LocalFiles().link(tmp_path / "model", tmp_path / "taken")
+    assert (tmp_path / "taken").read_text() == "taken"

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from streaming.checkpoints.durable import LocalFiles
-from streaming.checkpoints.manifest import EvaluationFile, ManifestFields, checkpoint_id
-from streaming.checkpoints.store import LEDGER_FILE, MODEL_FILE, CheckpointStore
+from streaming.checkpoints.manifest import EvaluationFile, FileEntry, ManifestFields, checkpoint_id
+from streaming.checkpoints.store import LEDGER_FILE, MODEL_FILE, CheckpointStore, Linked
 from streaming.errors import CheckpointDamaged, CheckpointError
 from streaming.ledger.ledger import Generation, Kind, Ledger
 
 GENERATION = Generation("c1", "pets", "t1")
+MOMENTS_SHA256 = hashlib.sha256(b"moments" * 40).hexdigest()
 
 
 class Killed(BaseException):
@@ -36,6 +37,9 @@ class FailingDisk(LocalFiles):
     def write(self, path: Path, content: bytes) -> None:
         self._do(lambda: LocalFiles.write(self, path, content), lambda: path.write_bytes(content[: len(content) // 2]))
 
+    def link(self, source: Path, target: Path) -> None:
+        self._do(lambda: LocalFiles.link(self, source, target))
+
     def sync(self, path: Path) -> None:
         self._do(lambda: LocalFiles.sync(self, path))
 
@@ -51,7 +55,7 @@ class FailingDisk(LocalFiles):
         raise self.error
 
 
-OPERATIONS = 7  # write model, sync the linked file, write ledger, write manifest, sync, move, sync
+OPERATIONS = 8  # write model, link a file and sync it, write ledger, write manifest, sync, move, sync
 
 
 def fields(sequence: int, epoch: int = 1, parent: str | None = None, **changes: Any) -> ManifestFields:
@@ -79,16 +83,19 @@ def ledger(sequence: int) -> Ledger:
     return book
 
 
-def contents(sequence: int) -> dict[str, bytes | Callable[[Path], None]]:
+def contents(store: CheckpointStore, sequence: int) -> dict[str, bytes | Linked]:
+    moments = store.directory.parent / "moments"
+    moments.unlink(missing_ok=True)  # a name of earlier checkpoints' files as well
+    moments.write_bytes(b"moments" * 40)
     return {
         MODEL_FILE: b"weights %d" % sequence * 100,
-        "optimizer.safetensors": lambda path: path.write_bytes(b"moments") and None,
+        "optimizer.safetensors": Linked(moments, FileEntry(size=280, sha256=MOMENTS_SHA256)),
         LEDGER_FILE: ledger(sequence).dump(),
     }
 
 
 def commit(store: CheckpointStore, sequence: int, epoch: int = 1, parent: str | None = None, **changes: Any) -> str:
-    return store.write(fields(sequence, epoch, parent, **changes), contents(sequence)).id
+    return store.write(fields(sequence, epoch, parent, **changes), contents(store, sequence)).id
 
 
 @pytest.fixture
@@ -111,7 +118,7 @@ def cut(path: Path) -> None:
 
 
 def test_a_checkpoint_is_read_back_as_it_was_written(store: CheckpointStore) -> None:
-    manifest = store.write(fields(1), contents(1))
+    manifest = store.write(fields(1), contents(store, 1))
     reader = CheckpointStore(store.directory)
     assert reader.newest_valid() == (manifest, [])
     assert reader.manifest(manifest.id) == manifest
@@ -154,7 +161,7 @@ def test_a_crash_at_any_step_of_a_write_leaves_the_old_checkpoints_or_a_whole_ne
     newest, passed_over = survivor.newest_valid()
     assert newest is not None
     assert passed_over == []
-    renamed = failing > 6 or (failing == 6 and after)
+    renamed = failing > 7 or (failing == 7 and after)
     assert ids(survivor) == ([checkpoint_id(1, 2), old] if renamed else [old])
     assert survivor.ledger(newest.id) == ledger(2 if renamed else 1)
     survivor.clean()
@@ -182,21 +189,11 @@ def test_a_write_takes_as_many_steps_as_the_failure_tests_try(store: CheckpointS
     assert disk.operations == OPERATIONS
 
 
-def test_a_failing_content_function_leaves_no_trace_and_is_named(store: CheckpointStore) -> None:
-    def fail(path: Path) -> None:
-        path.write_bytes(b"half")
-        raise RuntimeError("no room for tensors")
-
-    with pytest.raises(CheckpointError, match=r"model.safetensors can't be written: no room for tensors"):
-        store.write(fields(1), {MODEL_FILE: fail})
-    assert list(store.directory.iterdir()) == []
-
-
 def test_a_file_in_the_place_of_the_directory_is_an_error_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "taken").write_bytes(b"")
     store = CheckpointStore(tmp_path / "taken" / "checkpoints")
     with pytest.raises(CheckpointError, match=r"taken/checkpoints.*Not a directory"):
-        commit(store, 1)
+        store.write(fields(1), {MODEL_FILE: b"weights"})
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "manifest.json", ".hidden", ""])
@@ -206,12 +203,17 @@ def test_a_file_cannot_leave_its_checkpoint_or_replace_the_manifest(store: Check
     assert list(store.directory.iterdir()) == []
 
 
-def test_a_model_may_be_linked_from_another_checkpoint(store: CheckpointStore) -> None:
+def test_a_file_of_another_checkpoint_is_linked_and_never_a_damaged_one(store: CheckpointStore) -> None:
     first = commit(store, 1)
-    source = store.path(first) / MODEL_FILE
-    second = store.write(fields(2), {MODEL_FILE: lambda path: path.hardlink_to(source), LEDGER_FILE: b"x"})
-    assert second.files[MODEL_FILE] == store.manifest(first).files[MODEL_FILE]
+    source, entry = store.path(first) / MODEL_FILE, store.manifest(first).files[MODEL_FILE]
+    second = store.write(fields(2), {MODEL_FILE: Linked(source, entry), LEDGER_FILE: b"x"})
+    assert second.files[MODEL_FILE] == entry
     assert source.stat().st_nlink == 2
+    for harm in (flip, Path.unlink):
+        harm(source)
+        with pytest.raises(CheckpointDamaged, match=rf"{first}/{MODEL_FILE} does not match"):
+            store.write(fields(3), {MODEL_FILE: Linked(source, entry)})
+    assert ids(store) == [second.id, first]
 
 
 def test_an_existing_id_and_one_that_another_writer_has_overtaken_are_refused(store: CheckpointStore) -> None:

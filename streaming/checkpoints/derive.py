@@ -1,0 +1,46 @@
+"""A checkpoint made of another one: the same model under a changed ledger, or at the head of the line again."""
+
+import time
+from collections.abc import Callable
+
+from streaming.checkpoints.manifest import Cause, Manifest, ManifestFields
+from streaming.checkpoints.store import LEDGER_FILE, CheckpointStore, Linked
+from streaming.ledger.ledger import Ledger
+
+
+def derive(
+    store: CheckpointStore,
+    source: str,
+    *,
+    epoch: int,
+    cause: Cause,
+    change: Callable[[Ledger], Ledger] | None = None,
+) -> Manifest:
+    """Commit a checkpoint with the source's files and fields, as the newest; its parent is the source.
+
+    change: gets the source's ledger, may alter it, and returns the one to save. epoch: a fresh writer epoch, as no
+    writer may be at work. Files are hashed anew and linked, so a damaged one never enters. Raises CheckpointDamaged
+    naming the file of the source that isn't whole, and CheckpointError if nothing can be written; then there is no
+    new checkpoint. What `change` raises rises.
+    """
+    manifest = store.manifest(source)
+    ledger = store.ledger(source)
+    if change is not None:
+        ledger = change(ledger)
+    kept = {name: getattr(manifest, name) for name in ManifestFields.model_fields}
+    fields = ManifestFields(
+        **kept
+        | {
+            "parent": source,
+            "cause": cause,
+            "epoch": epoch,
+            "sequence": store.highest()[1] + 1,
+            "created_at": time.time(),
+            "generation": ledger.generation,
+            "positions": {partition: ledger.position(partition) for partition in ledger.partitions()},
+            "records": ledger.counts(),
+        }
+    )
+    folder = store.path(source)
+    others = {name: Linked(folder / name, entry) for name, entry in manifest.files.items() if name != LEDGER_FILE}
+    return store.write(fields, {**others, LEDGER_FILE: ledger.dump()})
