@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --all-groups --extra demo
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-plain lint format bench bench-recovery bench-stall clean
+.PHONY: help env demo test test-plain test-faults soak lint format bench bench-recovery bench-stall clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -26,6 +26,12 @@ test: env ## every test, against a real broker
 
 test-plain: env ## the quick tier: no TensorFlow, no broker
 	@$(RUN) pytest -m "not tf and not kafka"
+
+test-faults: env ## whatever breaks: 20 kills, disks, brokers, processes; 25 minutes, ends with a table
+	@$(RUN) pytest --faults -v tests/faults
+
+soak: env ## 200 kills, an hour
+	@$(RUN) pytest --faults --rounds 200 -v -k kill_rounds tests/faults
 
 lint: env ## ruff and mypy
 	@$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) mypy

@@ -33,6 +33,12 @@ class ForeignBroker:
         self.bootstrap_servers = bootstrap_servers
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults", action="store_true", help="the whole fault suite: also what is marked slow")
+    parser.addoption("--rounds", type=int, default=None, help="kill rounds; 5, or 20 with --faults, unless given")
+    parser.addoption("--fault-table", type=Path, default=None, help="write the fault suite's results there, as JSON")
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """A run without the tf tier doesn't import its modules, and so no TensorFlow, either."""
     if "not tf" not in config.option.markexpr or collection_path.suffix != ".py":
@@ -40,7 +46,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if re.search(r"^pytestmark = .*mark\.tf\b", collection_path.read_text(), re.MULTILINE) else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    slow = [item for item in items if item.get_closest_marker("slow") and not config.getoption("--faults")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in slow]
     for item in items:
         if "kafka" in getattr(item, "fixturenames", ()) and item.get_closest_marker("kafka") is None:
             raise pytest.UsageError(f"{item.nodeid} asks for a broker: mark it with @pytest.mark.kafka")

@@ -27,7 +27,14 @@ SMALL = {"pipeline.image_size": 16, "pipeline.batch_size": 8, "pipeline.linger_s
 class Service:
     """`python -m service` with small pictures and a model that compiles quickly."""
 
-    def __init__(self, directory: Path, servers: str, topic: str, settings: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        servers: str,
+        topic: str,
+        settings: Mapping[str, object] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.directory = directory
         self.checkpoints = directory / "checkpoints"
         self.log = directory / "service.log"
@@ -45,6 +52,7 @@ class Service:
             **(settings or {}),
         }
         self._settings = {f"PENSTOCK_{name.upper().replace('.', '__')}": str(value) for name, value in tree.items()}
+        self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Service":
@@ -59,7 +67,7 @@ class Service:
     def start(self, *command: str) -> None:
         """`command` after `penstock`; the service itself unless given."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
-        environment |= self._settings | {"PYTHONPATH": str(HERE)}
+        environment |= self._settings | {"PYTHONPATH": str(HERE)} | self._environment
         with self.log.open("ab") as log:
             arguments = [PENSTOCK, *command] if command else [sys.executable, "-m", "service"]
             self._process = subprocess.Popen(arguments, env=environment, stdout=log, stderr=log)
