@@ -17,6 +17,7 @@ from streaming.records.batch import Batch, Rejected
 from streaming.records.breaker import BadRecord, Breaker
 from streaming.records.decode import EMPTY
 from streaming.records.original import opened
+from streaming.records.reasons import Reasons
 
 AHEAD_S = 3600.0  # an event time further in the future is a producer's mistake, such as microseconds
 
@@ -31,6 +32,7 @@ class Book:
         self._letters = letters
         self._max_bad_fraction = max_bad_fraction
         self._breaker = Breaker(max_bad_fraction, proven=False)
+        self._reasons = Reasons()
         self._tally = tally
         self.newest_event_time_s: float | None = None
 
@@ -38,6 +40,7 @@ class Book:
         """From now on this is the ledger."""
         counts = ledger.counts()
         self._ledger = ledger
+        self._reasons = Reasons(reason for partition in ledger.partitions() for reason in ledger.reasons(partition))
         self._breaker = Breaker(self._max_bad_fraction, proven=counts[Kind.TRAINED] + counts[Kind.HELD_OUT] > 0)
 
     @property
@@ -80,13 +83,16 @@ class Book:
         skipped: list[BadRecord] = []
         refused: list[BadRecord] = []
         for one in bad:
-            (skipped if one.reason == EMPTY else refused).append(one)
+            if one.reason == EMPTY:
+                skipped.append(one)
+            else:
+                refused.append(self._named(one))
         self._settle(skipped, Kind.SKIPPED, "records_skipped_total")
         self._letters.send(self._breaker.admit(good, refused))
 
     def quarantine(self, one: BadRecord) -> None:
         """A record that nobody has read: the breaker has no say in it. It is settled when its letter is durable."""
-        self._letters.send([one])
+        self._letters.send([self._named(one)])
 
     def reset_breaker(self) -> None:
         """An operator wants to go on: count anew, and believe in the format."""
@@ -119,6 +125,19 @@ class Book:
         if lost:
             self._tally.add("records_lost_total", lost)
             _log.error("records_lost", partition=partition, start=position, stop=log_start, records=lost)
+
+    def _named(self, one: BadRecord) -> BadRecord:
+        """Under a reason that may be a metric's label; a new one is told at once, before its letter is written."""
+        named, new = self._reasons.named(one)
+        if new:
+            _log.warning(
+                "new_dead_letter_reason",
+                reason=named.reason,
+                partition=named.partition,
+                offset=named.offset,
+                detail=named.detail,
+            )
+        return named
 
     def _settle(self, records: list[BadRecord], kind: Kind, counter: str) -> None:
         for partition, group in groupby(sorted(records), key=attrgetter("partition")):

@@ -4,7 +4,6 @@ from collections import deque
 
 from streaming.control.messages import Sample
 
-MOST_REASONS = 50
 MOST_OBSERVATIONS = 2000  # between two frames, which are 50 ms to 1 s apart
 
 
@@ -16,12 +15,8 @@ class Tally:
         self._observations: dict[str, deque[float]] = {}
 
     def add(self, name: str, amount: float = 1.0, *, reason: str = "") -> None:
-        if reason and (name, reason) not in self._counters and self._reasons(name) >= MOST_REASONS:
-            reason = "other"  # a user's parser may put anything there
+        """reason: one of few (see `records/reasons.py`), since each is a time series."""
         self._counters[name, reason] = self._counters.get((name, reason), 0.0) + amount
-
-    def _reasons(self, name: str) -> int:
-        return sum(known == name for known, _ in self._counters)
 
     def observe(self, name: str, *values: float) -> None:
         self._observations.setdefault(name, deque(maxlen=MOST_OBSERVATIONS)).extend(values)

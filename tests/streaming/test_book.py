@@ -191,10 +191,31 @@ def test_what_retention_removed_is_lost_once_and_told(book: Book, tally: Tally, 
 def test_bad_records_are_logged_in_one_line_a_partition(book: Book, events: list[EventDict]) -> None:
     book.rejected([*bad(5, 3), *bad(101, partition=1)], good=1)
     book.acknowledge()
-    assert [(event["event"], event["partition"], event["offsets"]) for event in events] == [
-        ("records_dead_lettered", 0, [3, 5]),
-        ("records_dead_lettered", 1, [101]),
+    told = [event for event in events if event["event"] == "records_dead_lettered"]
+    assert [(event["partition"], event["offsets"]) for event in told] == [(0, [3, 5]), (1, [101])]
+
+
+def test_a_new_reason_is_announced_once_and_one_of_the_ledger_never(book: Book, events: list[EventDict]) -> None:
+    book.rejected([*bad(3), *bad(4), *bad(5, reason="Too dark")], good=10)
+    book.quarantine(bad(101, partition=1, reason="crash")[0])
+    announced = [event for event in events if event["event"] == "new_dead_letter_reason"]
+    assert [(event["reason"], event["partition"], event["offset"], event["detail"]) for event in announced] == [
+        ("mask_size", 0, 3, "mask 3x3, image 4x4"),
+        ("too_dark", 0, 5, "Too dark: mask 3x3, image 4x4"),
+        ("crash", 1, 101, "mask 3x3, image 4x4"),
     ]
+    book.acknowledge()
+    events.clear()
+    book.open(book.ledger)
+    book.rejected(bad(6), good=10)
+    assert events == []
+
+
+def test_inventive_reasons_do_not_become_ever_more_labels(book: Book, tally: Tally) -> None:
+    book.rejected([one for n in range(200) for one in bad(n, reason=f"at {n} o'clock")], good=1000)
+    book.acknowledge()
+    assert len(counters(tally)) == 65
+    assert counters(tally)["records_dead_lettered_totalother"] == 200 - 64
 
 
 def test_the_rejected_rows_of_a_batch_are_values() -> None:
