@@ -41,10 +41,10 @@ class EmbeddedKafka(KafkaNode):
         self.stop()
         self.start()
 
-    def move(self) -> None:
+    def move(self, port: int) -> None:
         """Start again on another port, which it advertises, with the same data."""
         self.stop()
-        self._configure(free_port())
+        self._configure(port)
         self.start()
 
     def __enter__(self) -> Self:
