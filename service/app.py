@@ -10,7 +10,9 @@ from service.http_metrics import HttpMetrics
 from service.lag import Lag
 from service.metrics import Metrics
 from service.operations import Operations
+from service.resolver import Resolver
 from service.routes import checkpoints, control, metrics, operations, page, probes, status
+from service.routes import problems as problem_routes
 from service.save_desk import SaveDesk
 from service.shelf import Shelf
 from service.supervisor import Supervisor
@@ -27,6 +29,7 @@ class Collaborators:
     version: str
     view: WorkerView
     supervisor: Supervisor
+    resolver: Resolver
     shelf: Shelf
     operations: Operations
     desk: SaveDesk
@@ -47,6 +50,7 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(probes.router(parts.view))
     app.include_router(metrics.router(parts.metrics))
     app.include_router(status.router(parts.name, parts.view, parts.lag))
+    app.include_router(problem_routes.router(parts.view, parts.resolver, parts.guard))
     app.include_router(control.router(parts.view, parts.supervisor, parts.guard))
     app.include_router(checkpoints.router(parts.shelf, parts.desk, parts.guard))
     app.include_router(operations.router(parts.operations))

@@ -18,6 +18,8 @@ from service.lock import DirectoryLock, DirectoryLocked
 from service.metrics import Metrics
 from service.operations import Operations
 from service.progress import show_progress
+from service.resolver import Resolver
+from service.retention import Headrooms, RetentionGuard
 from service.save_desk import SaveDesk
 from service.shelf import Shelf
 from service.supervisor import Supervisor, WorkerFailed
@@ -38,7 +40,8 @@ Ends = Mapping[int, int]
 class Service:
     """Everything but HTTP, which works with its `parts`. until: `now` or an ISO time, for a bounded run.
 
-    watch: starts something that knows where the log ends, on a thread. freeze: resolves `until`, on a thread.
+    watch: starts something that knows where the log ends, on a thread; retention: something that knows what the topic
+    will lose. freeze: resolves `until`, on a thread.
     """
 
     def __init__(
@@ -47,12 +50,14 @@ class Service:
         command: Sequence[str],
         until: str | None,
         watch: Callable[[Settings], Watermarks],
+        retention: Callable[[Settings], Headrooms],
         freeze: Callable[[Settings, str], Ends],
         lock_wait_s: float,
     ) -> None:
         self._settings = settings
         self._until = until
         self._watch = watch
+        self._retention = retention
         self._freeze = freeze
         self._stop = asyncio.Event()
         store = CheckpointStore(settings.checkpoint_directory)
@@ -74,6 +79,7 @@ class Service:
             version=version("penstock"),
             view=self.view,
             supervisor=self._supervisor,
+            resolver=Resolver(self.view, self._supervisor),
             shelf=shelf,
             operations=self._operations,
             desk=self._desk,
@@ -190,9 +196,11 @@ class Service:
 
     async def _sample_log_ends(self) -> None:
         watermarks = await asyncio.to_thread(self._watch, self._settings)
+        retention = RetentionGuard(self.view, self._lag, await asyncio.to_thread(self._retention, self._settings))
         while True:
             self._lag.observe(watermarks.log_ends(), time.monotonic())
             self._lag.error = watermarks.error()
+            retention.tick()
             await asyncio.sleep(SAMPLE_S)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -216,7 +224,7 @@ def build(
     """The service as it runs in production, and its HTTP; logging included."""
     logs.configure(settings.service.log_level, "sidecar")
     disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series and tell nothing that process_start_time_seconds doesn't
-    service = Service(settings, command, until, _watch_kafka, _freeze_ends, lock_wait_s)
+    service = Service(settings, command, until, _watch_kafka, _watch_retention, _freeze_ends, lock_wait_s)
     return service, create_app(service.parts)
 
 
@@ -224,6 +232,14 @@ def _watch_kafka(settings: Settings) -> Watermarks:
     from streaming.kafka.watch import Watch  # kafka-python takes 0.3 s to import: not before /livez
 
     watch = Watch(settings.kafka, f"penstock.{settings.name}.sidecar")
+    watch.start()
+    return watch
+
+
+def _watch_retention(settings: Settings) -> Headrooms:
+    from streaming.kafka.retention import RetentionWatch
+
+    watch = RetentionWatch(settings.kafka, f"penstock.{settings.name}.retention")
     watch.start()
     return watch
 

@@ -1,15 +1,18 @@
-"""GET /v1/status: what the service wants, does and has done; GET /v1/problems: what needs a person."""
+"""GET /v1/status: what the service wants, does and has done."""
 
+import math
 import time
 from datetime import UTC, datetime
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from service.answers import answers_to
 from service.lag import Lag, PartitionLag
 from service.remedies import remedies_for
 from service.worker_view import Desired, WorkerView
 from streaming.control.messages import PartitionStatus, Problem, WorkerState
+from streaming.kafka.headroom import Headroom
 from streaming.ledger.ledger import Kind
 
 
@@ -21,6 +24,13 @@ class Degraded(BaseModel):
     detail: str
 
 
+class AnswerBody(BaseModel):
+    """What POST /v1/problems/{id}/resolve takes, and what it does."""
+
+    answer: str
+    effect: str
+
+
 class ProblemBody(BaseModel):
     """Something that a person should know. remedies: what can be done, the usual one first."""
 
@@ -29,10 +39,7 @@ class ProblemBody(BaseModel):
     detail: str
     since: datetime
     remedies: list[str]
-
-
-class ProblemsBody(BaseModel):
-    problems: list[ProblemBody]
+    answers: list[AnswerBody]
 
 
 class RecordsBody(BaseModel):
@@ -61,6 +68,9 @@ class PartitionBody(BaseModel):
     log_end: int | None = Field(description="null while the broker hasn't told it.")
     lag: int | None = Field(description="log_end - position.")
     lag_seconds: float | None
+    retention_headroom_seconds: float | None = Field(
+        description="Until retention may remove the record at the position; null while unknown, or when nothing will."
+    )
 
 
 class WorkerBody(BaseModel):
@@ -113,11 +123,6 @@ def router(name: str, view: WorkerView, lag: Lag) -> APIRouter:
         """The whole picture, for people and scripts."""
         return status_body(name, view, lag)
 
-    @routes.get("/problems")
-    async def problems() -> ProblemsBody:
-        """What needs a person, the gravest first, with its remedies."""
-        return ProblemsBody(problems=[_problem(problem) for problem in view.problems])
-
     return routes
 
 
@@ -141,7 +146,7 @@ def status_body(name: str, view: WorkerView, lag: Lag) -> StatusBody:
         records=RecordsBody(fetched=fetched, **{str(kind): view.records.get(kind, 0) for kind in Kind}),
         rates=RatesBody(records_per_s=round(rates.records_per_s, 3), steps_per_s=round(rates.steps_per_s, 3)),
         newest_event_time=None if event_time is None else _moment(event_time),
-        problems=[_problem(problem) for problem in view.problems],
+        problems=[problem_body(problem) for problem in view.problems],
         partitions=[_partition(each, lag.of(each, now)) for each in view.partitions],
         worker=_worker(view),
         device=status.device if status else None,
@@ -157,6 +162,17 @@ def degraded_of(view: WorkerView) -> Degraded | None:
     return Degraded(since=_moment(problem.since), reason=problem.type, detail=problem.detail)
 
 
+def problem_body(problem: Problem) -> ProblemBody:
+    return ProblemBody(
+        id=problem.type,
+        type=problem.type,
+        detail=problem.detail,
+        since=_moment(problem.since),
+        remedies=remedies_for(problem.type),
+        answers=[AnswerBody(answer=answer.name, effect=answer.effect) for answer in answers_to(problem.type)],
+    )
+
+
 def _worker(view: WorkerView) -> WorkerBody:
     started_at = None if view.started_at is None else _moment(view.started_at)
     return WorkerBody(pid=view.pid, restarts=view.restarts, started_at=started_at, epoch=view.epoch, doing=view.doing)
@@ -168,17 +184,13 @@ def _partition(partition: PartitionStatus, lag: PartitionLag) -> PartitionBody:
         log_end=lag.log_end,
         lag=lag.records,
         lag_seconds=None if lag.seconds is None else round(lag.seconds, 3),
+        retention_headroom_seconds=_headroom_s(lag.headroom),
     )
 
 
-def _problem(problem: Problem) -> ProblemBody:
-    return ProblemBody(
-        id=problem.type,
-        type=problem.type,
-        detail=problem.detail,
-        since=_moment(problem.since),
-        remedies=remedies_for(problem.type),
-    )
+def _headroom_s(headroom: Headroom | None) -> float | None:
+    """JSON knows no infinity."""
+    return None if headroom is None or math.isinf(headroom.seconds) else round(headroom.seconds, 3)
 
 
 def _moment(unix_s: float) -> datetime:

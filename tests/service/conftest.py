@@ -15,8 +15,8 @@ import structlog
 
 from service.app import create_app
 from service.composition import Service
-from service.lag import Watermarks
 from service.server import HttpServer
+from streaming.kafka.headroom import Headroom
 from streaming.settings import Settings, parse_settings
 
 SCRIPTED_WORKER = Path(__file__).parent / "scripted_worker.py"
@@ -32,8 +32,12 @@ def settings_for(directory: Path, **service: Any) -> Settings:
 
 
 class FakeWatermarks:
+    """The log's ends, and what retention leaves of it."""
+
     def __init__(self) -> None:
         self.ends: dict[int, int] = {}
+        self.left: dict[int, Headroom] = {}
+        self.positions: Mapping[int, int] = {}
 
     def log_ends(self) -> Mapping[int, int]:
         return self.ends
@@ -41,10 +45,20 @@ class FakeWatermarks:
     def error(self) -> str | None:
         return None
 
+    def look_at(self, positions: Mapping[int, int]) -> None:
+        self.positions = positions
 
-def service_with(settings: Settings, command: list[str], watermarks: Watermarks, until: str | None = None) -> Service:
+    def headrooms(self) -> Mapping[int, Headroom]:
+        return self.left
+
+
+def service_with(
+    settings: Settings, command: list[str], watermarks: FakeWatermarks, until: str | None = None
+) -> Service:
     """A service as in production, but for Kafka: `now` is always offset 96 of partition 0."""
-    return Service(settings, command, until, lambda _: watermarks, lambda *_: {0: 96}, lock_wait_s=0.3)
+    return Service(
+        settings, command, until, lambda _: watermarks, lambda _: watermarks, lambda *_: {0: 96}, lock_wait_s=0.3
+    )
 
 
 class Sidecar:
@@ -102,6 +116,11 @@ class Sidecar:
         await running
         server.should_exit = True
         await serving
+
+
+def worker_log(directory: Path) -> list[str]:
+    """What the workers of `sidecar` have received so far."""
+    return (directory / "received").read_text().splitlines()
 
 
 def eventually(condition: Callable[[], Any], deadline_s: float = 10.0) -> Any:

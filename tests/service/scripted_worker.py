@@ -9,8 +9,10 @@ LIVES: one behaviour a life, comma separated, the last one repeated; a life is c
   fails     says Failed                             finishes  says Finished (a bounded run)
   mumbles   sends a line that is no message         starting  never gets beyond its start
   stubborn  trains, ignores Shutdown                saveless  as well, dies when it is asked to save
-  degraded  as well, with Kafka away
-FILE gets a line for each message received: its kind, or for a Save its label.
+  degraded  as well, with Kafka away                loses     as well, with data lost until that is accepted
+  recreated says Failed: topic-recreated            poisoned  finds a record to quarantine, then crashes
+FILE gets a line for each message received: its kind, and for a Save its label, for Decide the decision's kind,
+for Configure the kinds of all decisions and the signal of the crash before.
 """
 
 import json
@@ -60,6 +62,18 @@ class Worker:
                 os.kill(os.getpid(), signal.SIGSEGV)
             case "silent":
                 signal.pause()
+            case "poisoned":
+                self.send(kind="quarantined", partition=0, offset=7, detail="SIGSEGV in decode")
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "recreated":
+                problem = {
+                    "type": "topic-recreated",
+                    "detail": "another id",
+                    "since": 1.0,
+                    "facts": {"topic_id": "new"},
+                }
+                self.send(kind="failed", problem=problem)
+                sys.exit(1)
             case "fails":
                 self.send(kind="failed", problem={"type": "records-all-bad", "detail": "no record fits", "since": 1.0})
                 sys.exit(1)
@@ -71,6 +85,8 @@ class Worker:
 
     def obey(self, message: dict) -> None:
         match message["kind"]:
+            case "decide":
+                self.behaviour = "well"
             case "pause":
                 self.state = "paused"
             case "resume":
@@ -94,11 +110,12 @@ class Worker:
         message = json.loads(line)
         if self.log:
             with open(self.log, "a") as file:
-                file.write(f"{message.get('label') or message['kind']}\n")
+                file.write(f"{told(message)}\n")
         return message
 
     def report(self) -> None:
         away = {"type": "kafka-unavailable", "detail": "broker away", "since": 1.0}
+        lost = {"type": "data-lost", "detail": "9 gone", "since": 1.0, "facts": {"topic_id": "id", "before": {0: 9}}}
         records = dict.fromkeys(("held_out", "dead_lettered", "skipped", "absent", "lost", "excluded"), 0)
         position = 32 * self.step
         self.send(
@@ -110,7 +127,7 @@ class Worker:
             device="CPU",
             reader="scripted",
             degraded=away if self.behaviour == "degraded" else None,
-            problems=[],
+            problems=[lost] if self.behaviour == "loses" else [],
             records={"trained": position, **records},
             partitions=[
                 {
@@ -139,6 +156,17 @@ class Worker:
 
     def send(self, **message: object) -> None:
         self.channel.sendall(json.dumps(message).encode() + b"\n")
+
+
+def told(message: dict) -> str:
+    match message["kind"]:
+        case "configure":
+            crashed = [message["crashed"]] if message["crashed"] else []
+            return " ".join(["configure", *(each["kind"] for each in message["decisions"]), *crashed])
+        case "decide":
+            return f"decide {message['decision']['kind']}"
+        case kind:
+            return message.get("label") or kind
 
 
 def main() -> None:

@@ -83,7 +83,8 @@ def test_requests_are_measured_by_route_template(training: Sidecar) -> None:
 def test_every_route_is_in_the_contract(training: Sidecar) -> None:
     paths = training.http.get("/openapi.json").json()["paths"]
     assert {
-        "/livez", "/readyz", "/startupz", "/metrics", "/v1/status", "/v1/problems", "/v1/pause", "/v1/resume",
+        "/livez", "/readyz", "/startupz", "/metrics", "/v1/status", "/v1/problems", "/v1/problems/{id}/resolve",
+        "/v1/pause", "/v1/resume",
         "/v1/checkpoints", "/v1/checkpoints/{id}", "/v1/checkpoints/{id}/records", "/v1/operations",
         "/v1/operations/{id}",
     } == paths.keys()  # fmt: skip
