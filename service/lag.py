@@ -1,10 +1,14 @@
-"""How far the log is ahead, in records and in seconds. The log's ends come from outside; the rest is arithmetic."""
+"""How far the log is ahead, in records and in seconds, and how far retention is behind.
+
+The log's ends and what retention leaves come from outside; the rest is arithmetic.
+"""
 
 from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from streaming.control.messages import PartitionStatus
+from streaming.kafka.headroom import UNLIMITED, Headroom
 
 SAMPLES = 512
 
@@ -20,11 +24,13 @@ class Watermarks(Protocol):
 
 
 class PartitionLag(NamedTuple):
-    """seconds: since the log first went past the position. All None while the log's end is unknown."""
+    """seconds: since the log first went past the position. All None while the log's end is unknown.
+    headroom: until retention may remove the record at the position; None while unknown."""
 
     log_end: int | None
     records: int | None
     seconds: float | None
+    headroom: Headroom | None = None
 
 
 class Lag:
@@ -32,6 +38,7 @@ class Lag:
 
     def __init__(self) -> None:
         self._ends: dict[int, deque[tuple[float, int]]] = {}
+        self.headrooms: Mapping[int, Headroom] = {}
         self.error: str | None = None
 
     def observe(self, ends: Mapping[int, int], now: float) -> None:
@@ -53,7 +60,10 @@ class Lag:
         position = partition.position
         log_end = max(history[-1][1], position)
         passed = next((at for at, end in history if end > position), now)
-        return PartitionLag(log_end, log_end - position, max(0.0, now - passed))
+        headroom = self.headrooms.get(partition.partition)
+        if headroom is not None and log_end == position:
+            headroom = UNLIMITED
+        return PartitionLag(log_end, log_end - position, max(0.0, now - passed), headroom)
 
 
 def _thin_out(history: deque[tuple[float, int]]) -> None:

@@ -79,6 +79,11 @@ class Metrics(WorkerListener):
         self._log_end = gauge("log_end_offset", "Last stable offset.", _PARTITION)
         self._lag_records = gauge("lag_records", "Log end - position.", _PARTITION)
         self._lag_seconds = gauge("lag_seconds", "Since the log first went past the position.", _PARTITION)
+        self._headroom = gauge(
+            "retention_headroom_seconds",
+            "Until retention may remove the record at the position; +Inf: it won't, NaN: unknown.",
+            _PARTITION,
+        )
         self._build = gauge(
             "build_info", "Versions; the value is 1.", [_label(name) for name in _PACKAGES] + ["python"]
         )
@@ -142,6 +147,7 @@ class Metrics(WorkerListener):
                 self._log_end.labels(*labels).set(lag.log_end)
                 self._lag_records.labels(*labels).set(lag.records)
                 self._lag_seconds.labels(*labels).set(lag.seconds)
+            self._headroom.labels(*labels).set(float("nan") if lag.headroom is None else lag.headroom.seconds)
 
     def _set_checkpoint(self) -> None:
         view = self._view

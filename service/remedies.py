@@ -35,6 +35,10 @@ _REMEDIES = {
     ],
     "directory-locked": ["stop the other service, or give this one a name or checkpoint.directory of its own"],
     "kafka-unavailable": ["nothing, if the broker comes back: it is tried again; else correct what the text names"],
+    "mirror-failing": [
+        "nothing for the training: only the offsets that Kafka's own tools show of the consumer group are old",
+        "grant this user Read on the group, or stop whoever consumes under the same group id: it is tried again",
+    ],
     "reading-failed": [
         "nothing, if it passes: the same records are planned again after a pause of 1 to 30 s",
         "otherwise look into the broker's log for what the text names",
@@ -49,6 +53,10 @@ _REMEDIES = {
     "restart-budget-exhausted": [
         "read the log's worker_exited events and what the worker wrote before them, mend the cause, then restart",
         "raise service.restart_budget if the cause is outside and passes",
+    ],
+    "retention-near": [
+        "raise the topic's retention.ms or retention.bytes; it counts at once",
+        "let it train (resume or start it, mend what keeps it from going on), or let it train faster",
     ],
     "settings-unusable": ["correct the setting or the versions that the text names, then restart the service"],
     "topic-changed": [_ANEW, "or put kafka.topic back"],

@@ -47,6 +47,7 @@ class WorkerView:
         self.desired = Desired.RUNNING
         self.failure: Problem | None = None
         self.outage: Problem | None = None
+        self.expiry: Problem | None = None
         self.greeting: Problem | None = None
         self.status: Status | None = None
         self.durable: Durable | None = None
@@ -146,9 +147,10 @@ class WorkerView:
     def problems(self) -> list[Problem]:
         """Everything that a person should know, the gravest first."""
         own = [problem for problem in (self.failure, self.outage) if problem is not None]
+        warnings = [] if self.expiry is None else [self.expiry]
         if self.status is not None:
-            return own + self.status.problems
-        return own + ([self.greeting] if self.greeting is not None else [])
+            return own + self.status.problems + warnings
+        return own + ([self.greeting] if self.greeting is not None else []) + warnings
 
     def rates(self) -> Rates:
         if len(self._marks) < 2 or self.status is None:

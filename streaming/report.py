@@ -19,7 +19,7 @@ from streaming.reading import Reading
 
 AFTER_STEP_S = 0.05
 IDLE_S = 1.0
-PAST = frozenset({"data-lost", "checkpoint-damaged"})  # has happened, and keeps nothing from going on
+HARMLESS = frozenset({"data-lost", "checkpoint-damaged", "mirror-failing"})  # keeps nothing from going on
 
 _log = structlog.get_logger()
 
@@ -83,7 +83,7 @@ class Report:
 
     def _status(self, state: WorkerState, saving: SavingStatus) -> Status:
         problems = self._problems(saving)
-        outside = next((problem for problem in problems if problem.type not in PAST), None)
+        outside = next((problem for problem in problems if problem.type not in HARMLESS), None)
         learning, book = self._learning, self._book
         return Status(
             state=state,
@@ -127,6 +127,7 @@ class Report:
             "reading-failed": self._reading.error,
             "checkpoint-failing": failing,
             "checkpoint-damaged": saving.damaged,
+            "mirror-failing": self._watch.mirror_error(),
         }
         facts: dict[str, dict[str, Any]] = {}
         if loss is not None and loss.records:

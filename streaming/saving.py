@@ -16,8 +16,10 @@ from streaming.control.channel import Channel
 from streaming.control.messages import Committed, Save, SaveFailed
 from streaming.decided import Decided
 from streaming.errors import CheckpointError
+from streaming.kafka.mirror import Positions
 from streaming.kafka.watch import Watch
 from streaming.learning import Learning
+from streaming.ledger.ledger import Generation
 from streaming.new_run import new_run_values
 from streaming.settings import Settings
 
@@ -78,6 +80,7 @@ class Saving:
         """The present state is that of the checkpoint the lineage names; newer ones were damaged."""
         self.checkpointed = positions
         self._saved = self._mark()
+        self._mirror(self._lineage.parent, self._book.ledger.generation)
         if passed_over:
             self.damaged = f"checkpoint {', '.join(passed_over)} is damaged; restored {self._lineage.parent} instead"
 
@@ -186,7 +189,7 @@ class Saving:
         self._failing_since = None
         self._lineage = self._lineage._replace(parent=manifest.id)
         self.checkpointed = dict(manifest.positions)
-        self._watch.mirror(self.checkpointed, f"penstock:{self._settings.name}:{manifest.id}")
+        self._mirror(manifest.id, manifest.generation)
         self._channel.send(
             Committed(
                 checkpoint_id=manifest.id,
@@ -199,6 +202,11 @@ class Saving:
                 request_ids=ids,
             )
         )
+
+    def _mirror(self, checkpoint: str | None, generation: Generation) -> None:
+        """What is durable, where Kafka's own tools see it."""
+        text = f"penstock:{self._settings.name}:{checkpoint}"
+        self._watch.mirror(Positions(self.checkpointed, text, generation.topic_id))
 
 
 def _finite(value: float | None) -> float | None:

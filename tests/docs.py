@@ -120,7 +120,7 @@ def _service() -> Service:
     def never(*_: object) -> Any:
         raise AssertionError("not run")
 
-    return Service(Settings(), (), None, never, never, 0)
+    return Service(Settings(), (), None, never, never, never, 0)
 
 
 def _settings_rows(node: BaseModel, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

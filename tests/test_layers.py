@@ -14,12 +14,16 @@ FREE_OF_TENSORFLOW = (
     "service/",
     *(f"streaming/{name}.py" for name in ("settings", "errors", "arrays", "metrics", "round", "book", "logs")),
     *(f"streaming/{name}/" for name in ("ledger", "checkpoints", "control", "demo")),
-    *(f"streaming/kafka/{name}.py" for name in ("broker", "watch", "dead_letters")),
+    "streaming/kafka/dead_letters.py",
+    *(f"streaming/kafka/{name}.py" for name in ("broker", "watch", "tails", "mirror", "retention", "headroom")),
     *(f"streaming/records/{name}.py" for name in ("png", "jpeg", "decode", "augment", "breaker", "example")),
     *(f"streaming/records/{name}.py" for name in ("sample", "batch")),
     "streaming/training/evaluation.py",
 )
-SERVICE_MAY_USE = ("settings", "errors", "logs", "ledger", "control", "checkpoints", "kafka.broker", "kafka.watch")
+SERVICE_MAY_USE = (
+    *("settings", "errors", "logs", "ledger", "control", "checkpoints"),
+    *(f"kafka.{name}" for name in ("broker", "watch", "headroom", "retention")),
+)
 
 
 class Import(NamedTuple):

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, Self
 
 from kafka import KafkaAdminClient, TopicPartition
-from kafka.admin import OffsetSpec
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
@@ -21,6 +21,7 @@ from kafka.structs import OffsetAndMetadata
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from streaming.errors import KafkaUnavailable
+from streaming.kafka.headroom import Limits
 from streaming.ledger.ledger import Generation
 from streaming.settings import KafkaSettings
 
@@ -120,6 +121,33 @@ class Broker:
         found = self._offsets(partitions, int(moment.timestamp() * 1000))
         ends = self.log_ends(partitions)
         return {partition: ends[partition] if at < 0 else at for partition, at in found.items()}
+
+    def retention(self) -> Limits:
+        """The topic's retention as it is in force, the broker's defaults included."""
+        name = self._kafka.topic
+        asked = ConfigResource(ConfigResourceType.TOPIC, name, ["cleanup.policy", "retention.ms", "retention.bytes"])
+        with translated(f"settings of topic {name}"):
+            answer = self._admin.describe_configs([asked], config_filter="all").get("topic", {}).get(name)
+        if not answer:
+            raise KafkaUnavailable(f"no right to see the settings of topic {name}; grant DescribeConfigs to this user")
+        values = {key: entry["value"] for key, entry in answer.items()}
+        if "delete" not in values["cleanup.policy"]:
+            return Limits(None, None)
+        time_ms, size_bytes = int(values["retention.ms"]), int(values["retention.bytes"])
+        return Limits(time_ms / 1000 if time_ms >= 0 else None, size_bytes if size_bytes >= 0 else None)
+
+    def sizes(self, partitions: Collection[int]) -> dict[int, int]:
+        """Bytes of each partition on disk, the largest of its replicas; without the right (Describe on the cluster)
+        none are told."""
+        name = self._kafka.topic
+        with translated(f"size of topic {name}"):
+            answers = self._admin.describe_log_dirs({name: list(partitions)})
+        sizes: dict[int, int] = {}
+        for folder in (folder for answer in answers for folder in answer["log_dirs"]):
+            for found in (each for topic in folder["topics"] for each in topic["partitions"]):
+                partition, size = found["partition_index"], found["partition_size"]
+                sizes[partition] = max(size, sizes.get(partition, 0))
+        return sizes
 
     def mirror(self, group_id: str, positions: Mapping[int, int], text: str) -> None:
         """Write positions into the consumer group, where Kafka's own tools show them; text: up to 4,096 bytes."""

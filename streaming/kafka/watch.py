@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from streaming.errors import KafkaUnavailable
 from streaming.kafka.broker import Broker, TopicFacts, start_offsets
-from streaming.kafka.mirror import Mirror
+from streaming.kafka.mirror import Mirror, Positions
 from streaming.kafka.tails import Tail, TailProofs
 from streaming.settings import KafkaSettings
 
@@ -104,10 +104,10 @@ class Watch:
         """See `TailProofs.answers`."""
         return self._tails.answers()
 
-    def mirror(self, positions: Mapping[int, int], text: str) -> None:
+    def mirror(self, positions: Positions) -> None:
         """Put durable positions into the consumer group, soon and at best; repeated daily, after a failure at once."""
         assert self._mirror is not None, "this one only looks"
-        self._mirror.put(positions, text)
+        self._mirror.put(positions)
         self._wake.set()
 
     def mirror_error(self) -> str | None:
@@ -138,12 +138,13 @@ class Watch:
                     view = self._first_view(broker, facts)
                 view = view._replace(facts=facts, log_starts=starts, high_watermarks=tops, answered=asked, error=None)
                 facts_at = time.monotonic()
-            assert view.facts is not None
-            view = view._replace(log_ends=broker.log_ends(view.facts.partitions))
+            known = view.facts
+            assert known is not None
+            view = view._replace(log_ends=broker.log_ends(known.partitions))
             self.view = view
             self._on_change()
             if self._mirror is not None:
-                self._mirror.work(broker)
+                self._mirror.work(broker, known.generation.topic_id)
             while not self._stopping and self._tails.answer_next():
                 self._on_change()
             self._wait(LEVEL_INTERVAL_S if self._level else self._interval_s)
