@@ -1,14 +1,18 @@
-"""`python -m streaming worker | produce | demo | score`: what needs a process of its own."""
+"""`python -m streaming worker | decode | produce | demo | score`: what needs a process of its own."""
 
 import sys
 
 
 def main() -> None:
-    """`worker --channel-fd N` is the sidecar's; all else is for people and has `--help`."""
+    """`worker --channel-fd N` is the sidecar's, `decode --reply-fd N` the worker's; the rest is for people."""
     if sys.argv[1:3] == ["worker", "--channel-fd"]:
         from streaming.start import main as work
 
         work(int(sys.argv[3]))
+    elif sys.argv[1:3] == ["decode", "--reply-fd"]:
+        from streaming.decode_child import main as decode
+
+        decode(int(sys.argv[3]))
     elif sys.argv[1:2] == ["score"]:
         from streaming.score import main as score
 

@@ -5,6 +5,7 @@ import threading
 import time
 from importlib.metadata import version
 
+import structlog
 import tensorflow as tf
 
 from streaming.book import Book
@@ -12,10 +13,14 @@ from streaming.checkpoints.saver import Saver
 from streaming.checkpoints.store import CheckpointStore
 from streaming.confirming import Confirmation
 from streaming.control.channel import Channel
-from streaming.control.messages import Allowance, Configure, WorkerState
-from streaming.decided import Decided
-from streaming.errors import SettingsError, UserCodeError
+from streaming.control.messages import Allowance, Configure, Quarantined, WorkerState
+from streaming.crash_search import find_guilty
+from streaming.crash_slot import DecodingSlots, Noting, interrupted
+from streaming.decided import Decided, is_owed
+from streaming.decoding import build_decoder
+from streaming.errors import KafkaUnavailable, SettingsError, UserCodeError
 from streaming.feed import Feed
+from streaming.hooks import load_hook
 from streaming.kafka.dead_letters import DeadLetters
 from streaming.kafka.readers import chosen, open_reader
 from streaming.kafka.watch import Watch
@@ -23,9 +28,8 @@ from streaming.learning import Learning
 from streaming.metrics import Tally
 from streaming.reading import Reading
 from streaming.records.batches import BatchDecoder, ChainOptions, Intake, Preprocess, RangeReader, build_chain
+from streaming.records.breaker import BadRecord
 from streaming.records.decode import Decoder, Limits
-from streaming.records.example import parse_example
-from streaming.records.tensorflow_decode import decode_image
 from streaming.report import Report
 from streaming.restoring import restore
 from streaming.saving import Lineage, Saving
@@ -33,11 +37,14 @@ from streaming.scoring import Scoring
 from streaming.sentence import sentence
 from streaming.settings import Settings, settings_digest
 from streaming.topic_guard import TopicGuard
-from streaming.training.trainer import Trainer, build_model, load_hook
-from streaming.worker import Worker
+from streaming.training.trainer import Trainer, build_model
+from streaming.worker import QUARANTINED, Worker
 
 RESTORE_S = 300.0
+SEARCH_S = 300.0
 TENSORFLOW, TENSORFLOW_IO = "2.16.", "0.37.1"
+
+_log = structlog.get_logger()
 
 
 def assemble(settings: Settings, configure: Configure, channel: Channel, watch: Watch, wake: threading.Event) -> Worker:
@@ -46,10 +53,13 @@ def assemble(settings: Settings, configure: Configure, channel: Channel, watch: 
     if client == "tensorflow-io":
         check_versions()
     device = prepare_device()
+    if settings.pipeline.deterministic:
+        tf.config.experimental.enable_op_determinism()
     channel.send(Allowance(state=WorkerState.RESTORING, seconds=RESTORE_S, doing="building the model"))
     trainer = Trainer(build_model(settings), settings)
     decoder = build_decoder(settings, labels=trainer.labels)
-    scoring = Scoring(trainer, decoder, settings.evaluation, settings.pipeline.batch_size, time.monotonic)
+    crashed_at, noting = _decoding_slots(settings, configure)
+    scoring = Scoring(trainer, decoder, noting, settings.evaluation, settings.pipeline.batch_size, time.monotonic)
     tally, store = Tally(), CheckpointStore(settings.checkpoint_directory)
     letters = DeadLetters(settings.kafka, f"penstock-{settings.name}-letters")
     book = Book(letters, settings.records.max_bad_fraction, tally)
@@ -58,10 +68,12 @@ def assemble(settings: Settings, configure: Configure, channel: Channel, watch: 
     saver = Saver(store, settings.checkpoint, time.monotonic, confirm)
     store.clean()
     manifest, passed_over = restore(settings, store, learning, book, decided, saver)
+    if crashed_at and book.is_open:
+        _quarantine_guilty(settings, crashed_at, trainer.labels, channel, book)
     channel.send(Allowance(state=WorkerState.RESTORING, seconds=RESTORE_S, doing="compiling the training step"))
     trainer.compile()
 
-    feed = Feed(lambda ranges, intake: build_chain(ranges, *_chain_parts(settings, decoder, intake)))
+    feed = Feed(lambda ranges, intake: build_chain(ranges, *_chain_parts(settings, decoder, noting, intake)))
     guard = TopicGuard(book, decided, stop_on_loss=settings.kafka.on_data_loss == "stop")
     reading = Reading(settings, book, watch, feed, tally, guard, configure.until)
     report = Report(channel, tally, book, watch, letters, learning, reading, decided, device=device, reader=reader)
@@ -119,18 +131,37 @@ def prepare_device() -> str:
     return f"GPU ({', '.join(names)})"
 
 
-def build_decoder(settings: Settings, *, labels: bool) -> Decoder:
-    """The record decoder of the settings. labels: the model learns from class numbers, not masks."""
-    records = settings.records
-    limits = Limits(
-        settings.pipeline.image_size, settings.model.classes, records.max_bytes, records.max_pixels, labels=labels
-    )
-    parse = load_hook(records.parse, "records.parse") if records.parse else parse_example
-    return Decoder(limits, parse, decode_image)
+def _decode_threads(settings: Settings) -> int:
+    return settings.pipeline.decode_threads or len(os.sched_getaffinity(0)) + 1
+
+
+def _decoding_slots(settings: Settings, configure: Configure) -> tuple[list[tuple[int, int]], Noting]:
+    """What was being decoded when the last worker died natively, as (partition, offset); and slots for this one."""
+    path = settings.checkpoint_directory / ".service" / "decoding"
+    crashed_at = interrupted(path) if configure.crashed else []
+    slots = DecodingSlots(path, _decode_threads(settings) + 1, settings.pipeline.batch_size)  # one is for hold-outs
+    return crashed_at, slots.open()
+
+
+def _quarantine_guilty(
+    settings: Settings, places: list[tuple[int, int]], labels: bool, channel: Channel, book: Book
+) -> None:
+    """Find the records that killed the last worker, before this one reads them."""
+    seconds = SEARCH_S + len(places) * 2.0
+    channel.send(Allowance(state=WorkerState.RESTORING, seconds=seconds, doing="looking for a record that crashes"))
+    try:
+        guilty = find_guilty(settings, places, labels=labels)
+    except KafkaUnavailable as error:
+        _log.warning("native_crash_not_searched", detail=str(error))
+        return
+    for partition, offset, detail in guilty:
+        if is_owed(book.ledger, partition, offset):
+            book.quarantine(BadRecord(partition, offset, QUARANTINED, detail))
+            channel.send(Quarantined(partition=partition, offset=offset, detail=detail))
 
 
 def _chain_parts(
-    settings: Settings, decoder: Decoder, intake: Intake
+    settings: Settings, decoder: Decoder, noting: Noting, intake: Intake
 ) -> tuple[RangeReader, Intake, BatchDecoder, ChainOptions]:
     pipeline = settings.pipeline
     preprocess: Preprocess | None = None
@@ -139,12 +170,13 @@ def _chain_parts(
     options = ChainOptions(
         batch_size=pipeline.batch_size,
         shuffle_buffer=pipeline.shuffle_buffer,
-        decode_threads=pipeline.decode_threads or len(os.sched_getaffinity(0)) + 1,
+        decode_threads=_decode_threads(settings),
         seed=pipeline.seed,
         augment=pipeline.augment and preprocess is None,
         preprocess=preprocess,
+        in_order=pipeline.deterministic,
     )
-    return open_reader(settings.kafka, settings.group_id), intake, BatchDecoder(decoder, options), options
+    return open_reader(settings.kafka, settings.group_id), intake, BatchDecoder(decoder, options, noting), options
 
 
 def load_preprocess(name: str, limits: Limits) -> Preprocess:

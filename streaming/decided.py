@@ -99,10 +99,15 @@ def _apply(decision: Decision, ledger: Ledger) -> Effect:
                 if partition in ledger.partitions():
                     ledger.truncate(partition, end)
         case Quarantine() if decision.topic_id == topic_id:
-            _know(ledger, decision.partition)
-            if ledger.unsettled(decision.partition, decision.offset, decision.offset + 1):
+            if is_owed(ledger, decision.partition, decision.offset):
                 return Effect(owed=Owed(decision.partition, decision.offset, decision.detail))
     return Effect()
+
+
+def is_owed(ledger: Ledger, partition: int, offset: int) -> bool:
+    """The offset isn't settled, and its turn will come."""
+    _know(ledger, partition)
+    return bool(ledger.unsettled(partition, offset, offset + 1))
 
 
 def _know(ledger: Ledger, partition: int) -> None:

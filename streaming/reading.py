@@ -12,10 +12,11 @@ from streaming.book import Book, batch_range_ids
 from streaming.feed import Feed, Item, RoundEnded, RoundFailed
 from streaming.kafka.tails import Tail
 from streaming.kafka.watch import Watch
+from streaming.ledger.in_order import OrderedPlanner
 from streaming.ledger.planner import Planner
 from streaming.metrics import Tally
 from streaming.records.batch import Batch
-from streaming.round import Absent, Held, HoldOut, Round
+from streaming.round import Absent, Held, HoldOut, Plan, Round
 from streaming.settings import Settings
 from streaming.topic_guard import TopicGuard
 
@@ -99,16 +100,7 @@ class Reading:
         if self._book.pending or self._proving:  # on its way to be settled, and must not be read again meanwhile
             return False
         self._guard.take_stock(view)
-        planner = Planner(
-            self._book.ledger,
-            range_records=self._settings.kafka.range_records,
-            range_bytes=self._settings.kafka.range_bytes,
-            backlog_window=self._settings.pipeline.backlog_window,
-            rng=self._rng,
-            first_id=self._rounds << 32,
-        )
-        # Records of unknown size may be large: the first ranges are small.
-        planner.note_size(self.mean_bytes or self._settings.kafka.range_bytes / FIRST_RANGE_RECORDS)
+        planner = self._plan()
         if planner.available(self._ends()) <= self._unproven:
             self.error = None
             return False
@@ -121,10 +113,27 @@ class Reading:
             range_records=self._settings.kafka.range_records,
             linger_s=self._settings.pipeline.linger_s,
             bounded=self._until is not None,
+            patient=self._settings.pipeline.deterministic,
             clock=time.monotonic,
         )
         self._feed.begin(self._round)
         return True
+
+    def _plan(self) -> Plan:
+        kafka, pipeline, first_id = self._settings.kafka, self._settings.pipeline, self._rounds << 32
+        if pipeline.deterministic:
+            return OrderedPlanner(self._book.ledger, first_id=first_id)
+        planner = Planner(
+            self._book.ledger,
+            range_records=kafka.range_records,
+            range_bytes=kafka.range_bytes,
+            backlog_window=pipeline.backlog_window,
+            rng=self._rng,
+            first_id=first_id,
+        )
+        # Records of unknown size may be large: the first ranges are small.
+        planner.note_size(self.mean_bytes or kafka.range_bytes / FIRST_RANGE_RECORDS)
+        return planner
 
     def take(self, timeout_s: float) -> Item | None:
         """The next batch, or how the round ended: settle and `end` it then. None when nothing came in time."""

@@ -8,13 +8,13 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from streaming.arrays import Array
 from streaming.kafka.tails import Tail
-from streaming.ledger.planner import Planner, Range
+from streaming.ledger.planner import Range
 from streaming.records.augment import stateless_hash
 from streaming.records.batch import Encoded
 
@@ -54,6 +54,16 @@ class HoldOut(NamedTuple):
         return (drawn >> np.uint64(11)).astype(np.float64) < self.fraction * 2.0**53
 
 
+class Plan(Protocol):
+    """What comes next; the ends are partition -> first offset that can't be read yet."""
+
+    def next_range(self, ends: Mapping[int, int]) -> Range | None: ...
+
+    def available(self, ends: Mapping[int, int]) -> int: ...
+
+    def note_size(self, mean_bytes: float) -> None: ...
+
+
 class Flight(NamedTuple):
     """Records of one range that are read and not settled. since: clock seconds."""
 
@@ -65,18 +75,20 @@ class Round:
     """`Intake` and range generator of one iteration of the pipeline. Thread-safe.
 
     `findings` is drained by the main thread; with an abandoned round its queue goes too, so that nothing late is
-    believed. bounded: the ends are frozen, nothing more comes.
+    believed. bounded: the ends are frozen, nothing more comes. patient: nothing ends the round while records are left,
+    for where it ends a batch is short.
     """
 
     def __init__(
         self,
-        planner: Planner,
+        planner: Plan,
         ends: Callable[[], Mapping[int, int]],
         hold_out: HoldOut,
         *,
         range_records: int,
         linger_s: float,
         bounded: bool,
+        patient: bool = False,
         clock: Callable[[], float],
     ) -> None:
         self._planner = planner
@@ -87,6 +99,7 @@ class Round:
         self._linger_s = linger_s
         self._coalesce_s = 0.0 if bounded else min(linger_s / 10, COALESCE_LIMIT_S)
         self._bounded = bounded
+        self._patient = patient
         self._clock = clock
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -150,7 +163,7 @@ class Round:
         if self._stopping:
             return True
         available = self._planner.available(self._ends())
-        if available >= self._range_records:
+        if available >= (1 if self._patient else self._range_records):
             return False
         with self._lock:
             oldest = min((flight.since for flight in self._flights.values()), default=None)

@@ -27,8 +27,8 @@ def main(arguments: list[str]) -> None:
 
 def score(directory: Path, checkpoint_id: str, seed: int, count: int) -> dict[str, object]:
     """Build the model, load the checkpoint's weights, score `count` drawn pets. Raises PenstockError."""
-    from streaming.assembly import build_decoder
     from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
+    from streaming.decoding import build_decoder
     from streaming.demo.synthetic import synthetic
     from streaming.records.decode import Decoded
     from streaming.settings import load_settings

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import structlog
 import tensorflow as tf
 
 from streaming.control.messages import Score
+from streaming.crash_slot import Noting
 from streaming.records.batch import Batch
 from streaming.records.breaker import BadRecord
 from streaming.records.decode import Decoded, Decoder
@@ -26,12 +28,14 @@ class Scoring:
         self,
         trainer: Trainer,
         decoder: Decoder,
+        noting: Noting,
         settings: EvaluationSettings,
         batch_size: int,
         clock: Callable[[], float],
     ) -> None:
         self._trainer = trainer
         self._decoder = decoder
+        self._noting = noting
         self._settings = settings
         self._batch_size = batch_size
         self._clock = clock
@@ -54,7 +58,8 @@ class Scoring:
         """Decode held-out records, once; returns the offsets of good ones, and the bad ones."""
         good, bad = [], []
         for offset, value, key, timestamp_ms, envelope in zip(*held.records, strict=True):
-            decoded = self._decoder(value, key)
+            with self._noting(np.array([held.partition]), np.array([offset])):
+                decoded = self._decoder(value, key)
             if isinstance(decoded, Decoded):
                 good.append(int(offset))
                 self.set.add(decoded.image, decoded.target)

@@ -1,13 +1,9 @@
 """Composition root of the worker: from the configuration message to a running loop, announcing what takes long."""
 
-import ctypes
 import os
-import signal
 import sys
 import threading
 import time
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -24,12 +20,12 @@ from streaming.errors import (
     UserCodeError,
 )
 from streaming.kafka.watch import Watch
+from streaming.parent import die_with_parent
 from streaming.settings import Settings, parse_settings
 
 if TYPE_CHECKING:
     from streaming.worker import Worker
 
-PR_SET_PDEATHSIG = 1
 IMPORT_S = 300.0
 FAILED = 1
 BUG = 70
@@ -39,7 +35,7 @@ _log = structlog.get_logger()
 
 def main(descriptor: int) -> None:
     """The worker's life; leaves with os._exit, because a blocked read can't be joined."""
-    _die_with_parent()
+    die_with_parent()
     threading.excepthook = _die_of_a_bug
     channel = Channel(descriptor)
     configure = channel.configuration()
@@ -114,11 +110,3 @@ def _die_of_a_bug(failure: threading.ExceptHookArgs) -> None:
     _log.error("thread_failed", thread=name, exc_info=failure.exc_value)
     sys.stdout.flush()
     os._exit(BUG)
-
-
-def _die_with_parent() -> None:
-    """SIGKILL when the sidecar ends; first choice when memory runs out. Source: prctl(2), proc(5)."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    score = Path("/proc/self/oom_score_adj")
-    with suppress(OSError):  # a container's runtime may have set a higher one, which only it may lower
-        score.write_text(str(max(500, int(score.read_text()))))

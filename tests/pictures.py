@@ -35,8 +35,8 @@ def predictions(checkpoints: Path, columns: int) -> Array:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import safetensors.numpy
 
-    from streaming.assembly import build_decoder
     from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
+    from streaming.decoding import build_decoder
     from streaming.records.decode import Decoded
     from streaming.settings import load_settings
     from streaming.training.trainer import Trainer, build_model

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from streaming.arrays import Array
+from streaming.crash_slot import Noting, unnoted
 from streaming.errors import UserCodeError
 from streaming.records.augment import flip_half, stateless_hash
 from streaming.records.batch import Batch, Encoded, Rejected
@@ -56,7 +57,7 @@ class Intake(Protocol):
 
 
 class ChainOptions(NamedTuple):
-    """decode_threads: parallel decode calls; augment: the default one."""
+    """decode_threads: parallel decode calls; augment: the default one; in_order: no shuffling, ranges one by one."""
 
     batch_size: int
     shuffle_buffer: int
@@ -64,14 +65,16 @@ class ChainOptions(NamedTuple):
     seed: int
     augment: bool
     preprocess: Preprocess | None
+    in_order: bool = False
 
 
 class BatchDecoder:
-    """Decodes and augments a whole batch in one call."""
+    """Decodes and augments a whole batch in one call. noting: told which record it is at."""
 
-    def __init__(self, decoder: Decoder, options: ChainOptions) -> None:
+    def __init__(self, decoder: Decoder, options: ChainOptions, noting: Noting = unnoted) -> None:
         self._decoder = decoder
         self._options = options
+        self._noting = noting
 
     @property
     def limits(self) -> Limits:
@@ -85,14 +88,16 @@ class BatchDecoder:
         decoded: list[Decoded] = []
         out: list[int] = []
         rejects: list[Reject] = []
-        for row, (one, its_key) in enumerate(zip(value, key, strict=True)):
-            result = self._decoder(one, its_key)
-            if isinstance(result, Reject):
-                out.append(row)
-                rejects.append(result)
-            else:
-                kept.append(row)
-                decoded.append(result)
+        with self._noting(partition, offset) as at:
+            for row, (one, its_key) in enumerate(zip(value, key, strict=True)):
+                at(row)
+                result = self._decoder(one, its_key)
+                if isinstance(result, Reject):
+                    out.append(row)
+                    rejects.append(result)
+                else:
+                    kept.append(row)
+                    decoded.append(result)
         size = self.limits.image_size
         images = np.empty((len(kept), size, size, 3), np.uint8)
         targets = np.empty(len(kept), np.int64) if self.limits.labels else np.empty((len(kept), size, size), np.uint8)
@@ -161,12 +166,15 @@ def build_chain(
         return value, key, envelope, numbers
 
     dataset = tf.data.Dataset.from_generator(ranges, output_signature=(tf.TensorSpec([], tf.int64),) * 4)
-    dataset = dataset.map(read_range, num_parallel_calls=READ_PARALLEL, deterministic=False).unbatch()
-    dataset = dataset.shuffle(options.shuffle_buffer, seed=options.seed, reshuffle_each_iteration=True)
+    if options.in_order:
+        dataset = dataset.map(read_range).unbatch()
+    else:
+        dataset = dataset.map(read_range, num_parallel_calls=READ_PARALLEL, deterministic=False).unbatch()
+        dataset = dataset.shuffle(options.shuffle_buffer, seed=options.seed, reshuffle_each_iteration=True)
     dataset = dataset.batch(options.batch_size)
     try:
         dataset = dataset.map(
-            _decode_map(decode, options), num_parallel_calls=options.decode_threads, deterministic=False
+            _decode_map(decode, options), num_parallel_calls=options.decode_threads, deterministic=options.in_order
         )
     except Exception as error:  # a user's function may raise anything while its graph is built
         if options.preprocess is None:

@@ -1,8 +1,7 @@
 """The model and its optimizer: one step, the state as named arrays, and back."""
 
 import hashlib
-import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -11,6 +10,7 @@ import tensorflow as tf
 
 from streaming.arrays import Array
 from streaming.errors import CheckpointMismatch, UserCodeError
+from streaming.hooks import load_hook
 from streaming.sentence import sentence
 from streaming.settings import Settings
 from streaming.training.evaluation import Scored
@@ -25,19 +25,6 @@ class StepResult(NamedTuple):
 
     loss: float
     applied: bool
-
-
-def load_hook(name: str, setting: str) -> Callable[..., Any]:
-    """The function that `module:function` names. Raises UserCodeError naming the setting."""
-    module, _, function = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except Exception as error:  # a user's module may raise anything while it is imported
-        raise UserCodeError(f"{setting} = {name}: {type(error).__name__}: {sentence(error)}") from error
-    if not callable(found):
-        raise UserCodeError(f"{setting} = {name}: not a function")
-    hook: Callable[..., Any] = found
-    return hook
 
 
 def build_model(settings: Settings) -> keras.Model:

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from streaming.book import Book
+from streaming.crash_slot import unnoted
 from streaming.errors import TrainingStopped
 from streaming.kafka.dead_letters import DeadLetters
 from streaming.learning import Learning
@@ -34,7 +35,7 @@ class Bench:
         self.tally = Tally()
         self.trainer = Trainer(build_model(settings), settings)
         decoder = Decoder(Limits(SIZE, 3, 1000, 10_000, labels=False), parse, no_fallback)
-        self.scoring = Scoring(self.trainer, decoder, settings.evaluation, BATCH, lambda: self.now_s)
+        self.scoring = Scoring(self.trainer, decoder, unnoted, settings.evaluation, BATCH, lambda: self.now_s)
         self.book = Book(DeadLetters(settings.kafka, "test"), 0.9, self.tally)
         ledger = Ledger(Generation("c1", "pets", "t1"))
         ledger.open_partition(0, 0)

@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from streaming.arrays import Array
 from streaming.errors import CheckpointMismatch, UserCodeError
+from streaming.hooks import load_hook
 from streaming.settings import Settings, parse_settings
-from streaming.training.trainer import Trainer, build_model, load_hook, numbered
+from streaming.training.trainer import Trainer, build_model, numbered
 from tests.streaming.user_code import CONSTANT, POISON
 
 pytestmark = pytest.mark.tf
