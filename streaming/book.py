@@ -1,9 +1,10 @@
 """Everything that settles an offset goes through here: ledger, counters, breaker and dead letters together."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 import structlog
@@ -36,12 +37,17 @@ class Book:
         self._tally = tally
         self.newest_event_time_s: float | None = None
 
-    def open(self, ledger: Ledger) -> None:
-        """From now on this is the ledger."""
+    def open(self, ledger: Ledger, breaker: Mapping[str, Any] | None = None) -> None:
+        """From now on this is the ledger. breaker: as `breaker_state` gave it to the same checkpoint."""
         counts = ledger.counts()
         self._ledger = ledger
         self._reasons = Reasons(reason for partition in ledger.partitions() for reason in ledger.reasons(partition))
-        self._breaker = Breaker(self._max_bad_fraction, proven=counts[Kind.TRAINED] + counts[Kind.HELD_OUT] > 0)
+        proven = counts[Kind.TRAINED] + counts[Kind.HELD_OUT] > 0
+        self._breaker = Breaker(self._max_bad_fraction, proven=proven, state=breaker)
+
+    def breaker_state(self) -> dict[str, Any]:
+        """JSON values."""
+        return self._breaker.state()
 
     @property
     def is_open(self) -> bool:
@@ -88,11 +94,11 @@ class Book:
             else:
                 refused.append(self._named(one))
         self._settle(skipped, Kind.SKIPPED, "records_skipped_total")
-        self._letters.send(self._breaker.admit(good, refused))
+        self._send(self._breaker.admit(good, refused))
 
     def quarantine(self, one: BadRecord) -> None:
         """A record that nobody has read: the breaker has no say in it. It is settled when its letter is durable."""
-        self._letters.send([self._named(one)])
+        self._send([self._named(one)])
 
     def reset_breaker(self) -> None:
         """An operator wants to go on: count anew, and believe in the format."""
@@ -104,7 +110,7 @@ class Book:
 
     def release(self) -> None:
         """A round is over: bad records that waited for a first good one are judged without it."""
-        self._letters.send(self._breaker.release())
+        self._send(self._breaker.release())
 
     def acknowledge(self) -> None:
         """Settle the records whose letters are durable."""
@@ -125,6 +131,9 @@ class Book:
         if lost:
             self._tally.add("records_lost_total", lost)
             _log.error("records_lost", partition=partition, start=position, stop=log_start, records=lost)
+
+    def _send(self, bad: list[BadRecord]) -> None:
+        self._letters.send(bad, self.ledger.generation.topic_id)
 
     def _named(self, one: BadRecord) -> BadRecord:
         """Under a reason that may be a metric's label; a new one is told at once, before its letter is written."""

@@ -44,7 +44,7 @@ def restore(
             learning.trainer.learning_rate = settings.model.learning_rate
         except (TypeError, ValueError) as error:
             raise UserCodeError(f"model.learning_rate can't be changed: {error}") from error
-    book.open(store.ledger(manifest.id))
+    book.open(store.ledger(manifest.id), state.get("breaker"))
     book.newest_event_time_s = state["newest_event_time_s"]
     decided.restore(manifest.decisions)
     learning.step, learning.loss = manifest.step, state["loss"]

@@ -166,6 +166,7 @@ class Saving:
                 "seed": self._settings.pipeline.seed,
                 "configured_learning_rate": self._settings.model.learning_rate,
                 "newest_event_time_s": self._book.newest_event_time_s,
+                "breaker": self._book.breaker_state(),
                 "new_run": new_run_values(self._settings),
                 "loss": _finite(learning.loss),
                 "scoring": scoring.state(),
