@@ -1,28 +1,32 @@
 """Bad records go to the dead-letter topic with their original key, value and headers, before they are settled.
 
-Header names are those of Kafka Connect's DeadLetterQueueReporter. A letter can be written again after a crash: copies
-carry the same topic, partition and offset headers, by which a reader drops them.
+Exactly once in effect: a record is settled once its letter is durable, and after a crash in between it is written
+again; both copies carry the same `penstock.letter.id`.
 """
 
 import queue
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
-
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import MessageSizeTooLargeError
+from typing import NamedTuple
 
 from streaming.errors import KafkaUnavailable
-from streaming.kafka.broker import client_config, translated
+from streaming.kafka.letter import Letter, Missing, letter_of
+from streaming.kafka.letter_writer import LetterWriter
+from streaming.kafka.originals import Originals
 from streaming.records.breaker import BadRecord
+from streaming.records.original import Original
 from streaming.settings import KafkaSettings
 
-DELIVERY_TIMEOUT_S = 10.0
-LOOKUP_TIMEOUT_S = 5.0
 RETRY_S = 1.0
+BATCH = 500  # letters
+HELD_BYTES = 64 << 20  # of originals that wait; more are looked up again in their turn
 
-Header = tuple[str, bytes]
+
+class _Waiting(NamedTuple):
+    record: BadRecord
+    topic_id: str
 
 
 class DeadLetters:
@@ -34,27 +38,33 @@ class DeadLetters:
     def __init__(self, kafka: KafkaSettings, client_id: str) -> None:
         self._kafka = kafka
         self._client_id = client_id
-        self._waiting: queue.Queue[BadRecord] = queue.Queue()
+        self._arriving: queue.Queue[_Waiting] = queue.Queue()
         self._delivered: queue.Queue[BadRecord] = queue.Queue()
         self._stopped = threading.Event()
-        self._consumer: Any = None
-        self._producer: Any = None
+        self._held_bytes = 0
         self.pending = 0
         self.error: str | None = None
 
     def start(self) -> None:
-        if self._kafka.dead_letter_topic is not None:
-            threading.Thread(target=self._run, name="dead-letters", daemon=True).start()
+        topic = self._kafka.dead_letter_topic
+        if topic is not None:
+            threading.Thread(target=self._run, args=(topic,), name="dead-letters", daemon=True).start()
 
     def stop(self) -> None:
         self._stopped.set()
 
-    def send(self, bad: list[BadRecord]) -> None:
-        """Returns at once; each comes out of `delivered` when its letter is durable, or at once without a topic."""
+    def send(self, bad: list[BadRecord], topic_id: str) -> None:
+        """Returns at once; each comes out of `delivered` when its letter is durable, or at once without a topic.
+        topic_id: of the topic that they come from."""
         self.pending += len(bad)
-        target = self._delivered if self._kafka.dead_letter_topic is None else self._waiting
         for one in bad:
-            target.put(one)
+            if self._kafka.dead_letter_topic is None:
+                self._delivered.put(one._replace(original=None))
+                continue
+            if self._held_bytes + _size(one.original) > HELD_BYTES:
+                one = one._replace(original=None)
+            self._held_bytes += _size(one.original)
+            self._arriving.put(_Waiting(one, topic_id))
 
     def delivered(self) -> Iterator[BadRecord]:
         """Records whose letters all replicas have since the last call."""
@@ -62,85 +72,74 @@ class DeadLetters:
             while True:
                 one = self._delivered.get_nowait()
                 self.pending -= 1
+                self._held_bytes -= _size(one.original)
                 yield one
 
-    def _run(self) -> None:
+    def _run(self, topic: str) -> None:
+        writer = LetterWriter(self._kafka, topic, self._client_id)
+        originals = Originals(self._kafka, self._client_id)
+        waiting: list[_Waiting] = []
         while not self._stopped.is_set():
             with suppress(queue.Empty):
-                one = self._waiting.get(timeout=0.5)
-                self._until_delivered(one)
-
-    def _until_delivered(self, one: BadRecord) -> None:
-        while not self._stopped.is_set():
-            try:
-                with translated(f"dead-letter topic {self._kafka.dead_letter_topic}"):
-                    self._deliver(one)
-            except (KafkaUnavailable, ValueError, TypeError) as error:  # kafka-python refuses some letters so
-                self.error = f"{error} (partition {one.partition}, offset {one.offset})"
-                self._close()
+                while len(waiting) < BATCH:
+                    waiting.append(self._arriving.get(timeout=0.5) if not waiting else self._arriving.get_nowait())
+            if not waiting:
+                continue
+            durable, self.error = _deliver(waiting, self._kafka.topic, writer, originals)
+            for number in sorted(durable):
+                self._delivered.put(waiting[number].record)
+            waiting = [one for number, one in enumerate(waiting) if number not in durable]
+            if self.error is not None:
+                writer.close()
+                originals.close()
                 self._stopped.wait(RETRY_S)
-            else:
-                self.error = None
-                self._delivered.put(one)
-                return
+        writer.close()
+        originals.close()
 
-    def _deliver(self, one: BadRecord) -> None:
-        if self._producer is None:
-            options = client_config(self._kafka, self._client_id)
-            # The idempotent default is unusable after one record that the broker refuses as too large.
-            options |= {"acks": "all", "enable_idempotence": False, "retries": 3, "max_request_size": 1 << 26}
-            options |= {"delivery_timeout_ms": int(DELIVERY_TIMEOUT_S * 1000), "max_block_ms": 5000}
-            self._producer = KafkaProducer(**options)
-        original = self._look_up(one)
-        kept = [(name, value or b"") for name, value in original.headers] if original else []
-        headers = [*kept, *letter_headers(self._kafka.topic, one, original)]
+
+def _deliver(
+    waiting: list[_Waiting], topic: str, writer: LetterWriter, originals: Originals
+) -> tuple[set[int], str | None]:
+    """One pass over all of them: the numbers of the durable ones, and what is wrong with others of them."""
+    try:
+        writer.open()
+        found, failure = _look_up(waiting, originals)
+        letters: dict[int, Letter] = {}
+        for number, original in found.items():
+            record, topic_id = waiting[number]
+            letters[number] = letter_of(topic, topic_id, record, original)
+        durable, refusal = writer.write(letters)
+    except KafkaUnavailable as error:
+        durable, failure, refusal = set(), str(error), None
+    first = next((one.record for number, one in enumerate(waiting) if number not in durable), None)
+    reason = refusal or failure
+    if reason is None or first is None:
+        return durable, None
+    return durable, f"{reason} (partition {first.partition}, offset {first.offset})"
+
+
+def _look_up(waiting: list[_Waiting], originals: Originals) -> tuple[dict[int, Original | Missing], str | None]:
+    """What is known by number, or can be read again, as much as may be held at once; and why something can't be."""
+    found: dict[int, Original | Missing] = {}
+    unknown: defaultdict[int, dict[int, int]] = defaultdict(dict)
+    for number, (record, _) in enumerate(waiting):
+        if record.original is not None:
+            found[number] = record.original
+        else:
+            unknown[record.partition][record.offset] = number
+    held, failure = 0, None
+    for partition, numbers in unknown.items():
         try:
-            self._write(original.key if original else None, original.value if original else None, headers)
-        except MessageSizeTooLargeError:
-            self._write(original.key if original else None, None, [*headers, ("penstock.value", b"too_large")])
-
-    def _write(self, key: bytes | None, value: bytes | None, headers: list[Header]) -> None:
-        topic = self._kafka.dead_letter_topic
-        if key is None and value is None:
-            value = b""  # kafka-python sends no record without both
-        self._producer.send(topic, value=value, key=key, headers=headers).get(timeout=DELIVERY_TIMEOUT_S)
-
-    def _look_up(self, one: BadRecord) -> Any:
-        """The original record; None when retention has removed it meanwhile."""
-        if self._consumer is None:
-            options = client_config(self._kafka, self._client_id)
-            options |= {"group_id": None, "enable_auto_commit": False, "auto_offset_reset": "earliest"}
-            self._consumer = KafkaConsumer(**options, isolation_level="read_committed")
-        tp = TopicPartition(self._kafka.topic, one.partition)
-        if tp not in self._consumer.assignment():
-            self._consumer.assign([tp])
-        self._consumer.seek(tp, one.offset)
-        found = self._consumer.poll(timeout_ms=int(LOOKUP_TIMEOUT_S * 1000), max_records=1).get(tp, [])
-        if not found:
-            raise KafkaUnavailable(f"partition {one.partition} offset {one.offset} can't be read again for its letter")
-        return found[0] if found[0].offset == one.offset else None
-
-    def _close(self) -> None:
-        for client in (self._producer, self._consumer):
-            if client is not None:
-                client.close()
-        self._producer = self._consumer = None
+            for offset, original in originals.find(partition, numbers):
+                found[numbers[offset]] = original
+                held += 0 if isinstance(original, Missing) else _size(original)
+                if held > HELD_BYTES:
+                    return found, failure
+        except KafkaUnavailable as error:
+            failure = str(error)
+            originals.close()
+    return found, failure
 
 
-def letter_headers(topic: str, one: BadRecord, original: Any) -> list[Header]:
-    """What went wrong and where the original stands. The original timestamp becomes a header: on the letter itself
-    retention would delete it at once."""
-    headers = {
-        "__connect.errors.topic": topic,
-        "__connect.errors.partition": str(one.partition),
-        "__connect.errors.offset": str(one.offset),
-        "__connect.errors.connector.name": "penstock",
-        "__connect.errors.task.id": "0",
-        "__connect.errors.stage": "VALUE_CONVERTER",
-        "__connect.errors.class.name": "streaming.records.decode.Decoder",
-        "__connect.errors.exception.class.name": one.reason,
-        "__connect.errors.exception.message": one.detail,
-    }
-    if original is not None:
-        headers["penstock.original.timestamp_ms"] = str(original.timestamp)
-    return [(name, value.encode()) for name, value in headers.items()]
+def _size(original: Original | None) -> int:
+    return 0 if original is None else len(original.value or b"") + len(original.key or b"")
