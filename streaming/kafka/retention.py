@@ -26,12 +26,23 @@ _log = structlog.get_logger()
 
 
 class RetentionWatch:
-    """Works out the headroom of every partition that it is told a position of, every `interval_s`."""
+    """Works out the headroom of every partition that it is told a position of, every `interval_s`.
 
-    def __init__(self, kafka: KafkaSettings, client_id: str, interval_s: float = INTERVAL_S) -> None:
+    The topic's settings and size are looked up every `limits_interval_s`.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        client_id: str,
+        *,
+        interval_s: float = INTERVAL_S,
+        limits_interval_s: float = LIMITS_INTERVAL_S,
+    ) -> None:
         self._kafka = kafka
         self._client_id = client_id
         self._interval_s = interval_s
+        self._limits_interval_s = limits_interval_s
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
@@ -77,7 +88,7 @@ class RetentionWatch:
     def _poll(self, broker: Broker) -> None:
         looked_at = -math.inf
         while not self._stopping:
-            if time.monotonic() - looked_at >= LIMITS_INTERVAL_S:
+            if time.monotonic() - looked_at >= self._limits_interval_s:
                 limits, partitions = broker.retention(), broker.topic().partitions
                 record_bytes = _record_bytes(broker, partitions) if limits.size_bytes is not None else {}
                 looked_at = time.monotonic()

@@ -31,9 +31,10 @@ class Tail(NamedTuple):
 class TailProofs:
     """`ask` and `answers` are for any thread, `answer_next` and `close` for one that may wait for Kafka."""
 
-    def __init__(self, kafka: KafkaSettings, client_id: str) -> None:
+    def __init__(self, kafka: KafkaSettings, client_id: str, deadline_s: float = DEADLINE_S) -> None:
         self._kafka = kafka
         self._client_id = client_id
+        self._deadline_s = deadline_s
         self._asked: queue.Queue[Tail] = queue.Queue()
         self._answers: queue.Queue[tuple[Tail, int | None]] = queue.Queue()
         self._consumer: Any = None
@@ -77,7 +78,7 @@ class TailProofs:
         consumer, tp = self._open_consumer(), TopicPartition(self._kafka.topic, tail.partition)
         consumer.assign([tp])
         consumer.seek(tp, tail.start)
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + self._deadline_s
         try:
             while time.monotonic() < deadline:
                 for record in consumer.poll(timeout_ms=200, max_records=1).get(tp, []):

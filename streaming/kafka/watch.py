@@ -105,7 +105,7 @@ class Watch:
         return self._tails.answers()
 
     def mirror(self, positions: Positions) -> None:
-        """Put durable positions into the consumer group, soon and at best; repeated daily, after a failure at once."""
+        """Put durable positions into the consumer group, soon and at best: see `Mirror`."""
         assert self._mirror is not None, "this one only looks"
         self._mirror.put(positions)
         self._wake.set()
