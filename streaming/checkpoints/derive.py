@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable
 
+from streaming.checkpoints.committing import Linked
 from streaming.checkpoints.manifest import Cause, Manifest, ManifestFields
-from streaming.checkpoints.store import LEDGER_FILE, CheckpointStore, Linked
+from streaming.checkpoints.store import LEDGER_FILE, CheckpointStore
 from streaming.ledger.ledger import Ledger
 
 
@@ -39,6 +40,7 @@ def derive(
             "generation": ledger.generation,
             "positions": {partition: ledger.position(partition) for partition in ledger.partitions()},
             "records": ledger.counts(),
+            "history": store.write_history(ledger),
         }
     )
     folder = store.path(source)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 TEMPORARY = ".tmp-"
+TRASH = ".trash-"  # half-removed
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV}
 
 

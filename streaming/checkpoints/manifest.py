@@ -12,7 +12,7 @@ from streaming.control.messages import Score
 from streaming.errors import CheckpointDamaged, CheckpointError
 from streaming.ledger.ledger import Generation, Kind
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1: without decisions and history
 MANIFEST_FILE = "manifest.json"
 Cause = Literal["start", "periodic", "request", "final", "restore", "requeue", "edit"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -36,6 +36,11 @@ def parse_id(id: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def is_id(name: str) -> bool:
+    """Whether a checkpoint could have this name."""
+    return _ID.fullmatch(name) is not None
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
@@ -46,6 +51,11 @@ class FileEntry(_Frozen):
     size: int = Field(ge=0)
     sha256: Sha256
 
+    @classmethod
+    def of(cls, content: bytes) -> "FileEntry":
+        """That of a file with such a content."""
+        return FileEntry(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+
 
 class EvaluationFile(_Frozen):
     """The evaluation set in use. file: relative to the checkpoints' folder, as `write_evaluation` returned it."""
@@ -55,12 +65,18 @@ class EvaluationFile(_Frozen):
     sha256: Sha256
 
 
+class HistoryFile(FileEntry):
+    """A sealed segment of the ledger's history. file: relative to the checkpoints' folder."""
+
+    file: Annotated[str, Field(pattern=r"^history/[0-9]{5,10}-[0-9]{19}-[0-9a-f]{16}\.safetensors$")]
+
+
 class ManifestFields(_Frozen):
     """What the writer of a checkpoint says; the store adds the rest.
 
     created_at: Unix time, seconds. positions: partition -> first offset not settled. records: the ledger's counts.
     scores: those without a finite value are left out. trainer_state: finite JSON values, the trainer's own business.
-    decisions: how many of the operator's decisions the ledger has taken in.
+    decisions: how many of the operator's decisions the ledger has taken in. history: the sealed part of the ledger.
     """
 
     parent: CheckpointId | None
@@ -79,6 +95,7 @@ class ManifestFields(_Frozen):
     evaluation: EvaluationFile | None = None
     trainer_state: dict[str, Any] = {}
     decisions: Annotated[int, Field(ge=0)] = 0
+    history: list[HistoryFile] = []
 
     @property
     def name(self) -> str:
@@ -132,9 +149,10 @@ class Manifest(ManifestFields):
             if claimed != _digest(tree):
                 raise CheckpointDamaged(f"{MANIFEST_FILE} does not match its own sha256")
             version = tree["format_version"]
-            if version != FORMAT_VERSION:
+            if version not in range(1, FORMAT_VERSION + 1):
                 raise CheckpointError(
-                    f"the checkpoint has format version {version}, not {FORMAT_VERSION}: upgrade penstock"
+                    f"the checkpoint has format version {version}, this release reads up to {FORMAT_VERSION}: "
+                    "upgrade penstock"
                 )
             return cls.model_validate_json(content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

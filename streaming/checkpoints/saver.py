@@ -139,7 +139,8 @@ class Saver:
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 raise CheckpointError(f"variable {name} holds values that are not finite; not saved")
         evaluation = self._evaluation_file(snapshot)
-        fields = snapshot.fields.model_copy(update={"evaluation": evaluation})
+        history = self._store.write_history(snapshot.ledger)
+        fields = snapshot.fields.model_copy(update={"evaluation": evaluation, "history": history})
         weights = safetensors.numpy.save(snapshot.variables)
         return self._store.write(fields, {MODEL_FILE: weights, LEDGER_FILE: snapshot.ledger.dump()})
 

@@ -1,25 +1,32 @@
 """The checkpoints' folder: the one road into it, and every way to read it.
 
-    <directory>/e000003-s000000042/     a committed checkpoint: its files, and manifest.json, written last
-                e000003-s000000042.json its label and pin
-                evaluation/             evaluation sets, named by manifests
-                .tmp-…  .trash-…        unfinished and half-removed; readers ignore them, `clean` removes them
-                .service/               the sidecar's; not ours
-
-A crash between any two steps of `write` leaves a temporary, which no reader sees, or a whole checkpoint.
+<directory>/e000003-s000000042/     a committed checkpoint: its files, and manifest.json, written last
+            e000003-s000000042.json its label and pin
+            evaluation/             evaluation sets, named by manifests
+            history/                sealed parts of ledgers, named by manifests
+            .tmp-…  .trash-…        unfinished and half-removed; readers ignore them, `clean` removes them
+            .service/               the sidecar's; not ours
 """
 
-import hashlib
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
-from streaming.checkpoints.disk import entries, measure, os_errors, read
-from streaming.checkpoints.durable import LOCAL, TEMPORARY, Files
-from streaming.checkpoints.evaluations import FOLDER, EvaluationSets
-from streaming.checkpoints.manifest import MANIFEST_FILE, FileEntry, Manifest, ManifestFields, parse_id
+from streaming.checkpoints import evaluations, history, lineage
+from streaming.checkpoints.committing import Content, commit, entry_of
+from streaming.checkpoints.disk import entries, os_errors, read
+from streaming.checkpoints.durable import LOCAL, TEMPORARY, TRASH, Files
+from streaming.checkpoints.evaluations import EvaluationSets
+from streaming.checkpoints.history import History
+from streaming.checkpoints.manifest import (
+    MANIFEST_FILE,
+    FileEntry,
+    HistoryFile,
+    Manifest,
+    ManifestFields,
+    is_id,
+    parse_id,
+)
 from streaming.checkpoints.notes import read_note, write_note
 from streaming.checkpoints.retention import CheckpointInfo, Integrity, retained
 from streaming.errors import CheckpointDamaged, CheckpointError
@@ -27,18 +34,10 @@ from streaming.ledger.ledger import Ledger
 
 LEDGER_FILE = "ledger.safetensors"
 MODEL_FILE = "model.safetensors"
-_TRASH = ".trash-"
 
-
-class Linked(NamedTuple):
-    """A file of another checkpoint, as that one's manifest describes it."""
-
-    source: Path
-    entry: FileEntry
-
-
-Content = bytes | Linked
 _Ids = list[str]  # inside the class, `list` is the method
+_History = list[HistoryFile]
+_Manifests = list[Manifest]
 
 
 class CheckpointStore:
@@ -51,6 +50,7 @@ class CheckpointStore:
         self.directory = directory
         self._files = files
         self._evaluations = EvaluationSets(directory, files)
+        self._history = History(directory, files)
         self._integrity: dict[str, Integrity] = {}
 
     def write(self, fields: ManifestFields, files: Mapping[str, Content]) -> Manifest:
@@ -60,19 +60,8 @@ class CheckpointStore:
         id that isn't greater than every one there is; CheckpointDamaged for a linked file that isn't whole.
         """
         self._refuse_unless_newest(fields.name)
-        temporary = self.directory / f"{TEMPORARY}{fields.name}"
-        try:
-            with os_errors(f"checkpoint {fields.name} can't be written"):
-                self._make_directories(temporary)
-                written = {name: self._write_file(temporary, name, content) for name, content in files.items()}
-                manifest = Manifest.seal(fields, written)
-                self._files.write(temporary / MANIFEST_FILE, manifest.encode())
-                self._files.sync(temporary)
-                self._files.move(temporary, self.path(manifest.id))
-                self._files.sync(self.directory)
-        except Exception:
-            self._withdraw(fields.name, temporary)
-            raise
+        manifest = commit(self.directory, self._files, fields, files)
+        self._history.committed()
         return manifest
 
     def list(self) -> list[CheckpointInfo]:
@@ -105,22 +94,30 @@ class CheckpointStore:
         return manifest
 
     def ledger(self, id: str) -> Ledger:
-        """The ledger as it was saved. Raises CheckpointDamaged if its file isn't what was written."""
-        entry = self.manifest(id).files.get(LEDGER_FILE)
+        """The ledger as it was saved. Raises CheckpointDamaged if its file or its history isn't what was written."""
+        manifest = self.manifest(id)
+        path, entry = self.path(id) / LEDGER_FILE, manifest.files.get(LEDGER_FILE)
         if entry is None:
             raise CheckpointDamaged(f"checkpoint {id} has no {LEDGER_FILE}")
-        blob = read(self.path(id) / LEDGER_FILE)
-        if hashlib.sha256(blob).hexdigest() != entry.sha256:
-            raise CheckpointDamaged(f"checkpoint {id}: {LEDGER_FILE} does not match its sha256")
-        return Ledger.load(blob)
+        blob = read(path)
+        if FileEntry.of(blob) != entry:
+            raise CheckpointDamaged(f"checkpoint {id}: {LEDGER_FILE} does not match its size and sha256")
+        try:
+            return Ledger.load(blob, self._history.read(manifest.history))
+        except CheckpointDamaged as error:
+            raise CheckpointDamaged(f"checkpoint {id}: {error}") from error
 
     def verify(self, id: str) -> Manifest:
-        """Hash every file, and remember the result for the list. Raises CheckpointDamaged naming the file."""
+        """Hash every file, and remember the result for the list. Raises CheckpointDamaged naming the file.
+
+        Evaluation sets aren't looked at: without one scores begin anew, and nothing else is lost.
+        """
         try:
             manifest = self.manifest(id)
             for name, expected in manifest.files.items():
-                if _entry(self.path(id) / name) != expected:
+                if entry_of(self.path(id) / name) != expected:
                     raise CheckpointDamaged(f"checkpoint {id}: {name} does not match its size and sha256")
+            self._history.check(manifest.history)
         except CheckpointDamaged:
             self._integrity[id] = "damaged"
             raise
@@ -154,22 +151,23 @@ class CheckpointStore:
             self._remove(id)
 
     def prune(self, keep: int, hourly: int, daily: int) -> _Ids:
-        """Remove what retention doesn't keep, and evaluation sets that no manifest names; returns the ids removed."""
+        """Remove what retention doesn't keep, and then what no manifest names any more; returns the ids removed."""
         infos = self.list()
         kept = retained(infos, keep, hourly, daily)
         gone = [info.id for info in infos if info.id not in kept]
         with os_errors("old checkpoints can't be removed"):
             for id in gone:
                 self._remove(id)
-            self._remove_unnamed_evaluations()
+            self._remove_unnamed()
         return gone
 
     def clean(self) -> None:
         """Remove what crashes left: temporaries, half-removed checkpoints, labels of none. Raises CheckpointError."""
         with os_errors("remains of a crash can't be removed"):
-            for entry in [*entries(self.directory), *entries(self.directory / FOLDER)]:
-                orphan = entry.suffix == ".json" and _is_id(entry.stem) and not entry.with_suffix("").exists()
-                if orphan or entry.name.startswith((TEMPORARY, _TRASH)):
+            folders = (".", evaluations.FOLDER, history.FOLDER)
+            for entry in [entry for folder in folders for entry in entries(self.directory / folder)]:
+                orphan = entry.suffix == ".json" and is_id(entry.stem) and not entry.with_suffix("").exists()
+                if orphan or entry.name.startswith((TEMPORARY, TRASH)):
                     shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     def write_evaluation(self, set: int, count: int, content: bytes) -> tuple[str, str]:
@@ -180,6 +178,10 @@ class CheckpointStore:
         """An evaluation set as a manifest names it. Raises CheckpointDamaged if it is missing or altered."""
         return self._evaluations.read(name, sha256)
 
+    def write_history(self, ledger: Ledger) -> _History:
+        """Store what is sealed of a ledger and isn't there yet; returns what its checkpoint's manifest must name."""
+        return self._history.write(ledger)
+
     def _refuse_unless_newest(self, id: str) -> None:
         with os_errors("checkpoints can't be listed"):
             newest = next(iter(self._ids()), "")
@@ -188,37 +190,8 @@ class CheckpointStore:
         if id < newest:  # a writer that was frozen while another one took over
             raise CheckpointError(f"checkpoint {id} would be older than {newest}: another writer has taken over")
 
-    def _make_directories(self, temporary: Path) -> None:
-        if not self.directory.is_dir():
-            self.directory.mkdir(parents=True)
-            self._files.sync(self.directory.parent)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-
-    def _write_file(self, directory: Path, name: str, content: Content) -> FileEntry:
-        path = directory / name
-        if name == MANIFEST_FILE or path.parent != directory:
-            raise CheckpointError(f"{name!r} can't be a checkpoint's file")
-        if isinstance(content, bytes):
-            self._files.write(path, content)
-            return FileEntry(size=len(content), sha256=hashlib.sha256(content).hexdigest())
-        if content.source.is_file():
-            self._files.link(content.source, path)
-        if not path.exists() or _entry(path) != content.entry:
-            raise CheckpointDamaged(f"{content.source} does not match its size and sha256")
-        self._files.sync(path)
-        return content.entry
-
-    def _withdraw(self, id: str, temporary: Path) -> None:
-        """Undo a failed write: after a rename that may not be durable, too, for its writer goes on without it."""
-        trash = self.directory / f"{_TRASH}{id}"
-        with suppress(OSError):
-            self.path(id).replace(trash)
-        for remains in (temporary, trash):
-            shutil.rmtree(remains, ignore_errors=True)
-
     def _ids(self) -> _Ids:
-        return sorted((e.name for e in entries(self.directory) if _is_id(e.name) and e.is_dir()), reverse=True)
+        return sorted((e.name for e in entries(self.directory) if is_id(e.name) and e.is_dir()), reverse=True)
 
     def _info(self, id: str) -> CheckpointInfo | None:
         """None if it was removed meanwhile."""
@@ -251,29 +224,13 @@ class CheckpointStore:
     def _newest(self, check: Callable[[str], Manifest]) -> tuple[Manifest | None, _Ids]:
         with os_errors("checkpoints can't be listed"):
             ids = self._ids()
-        passed_over: _Ids = []
-        candidate = ids[0] if ids else None
-        while candidate is not None:
-            try:
-                return check(candidate), passed_over
-            except CheckpointDamaged:
-                passed_over.append(candidate)
-                candidate = self._before(candidate, ids)
-        if ids:
+        manifest, passed_over = lineage.newest(ids, check, self.manifest)
+        if ids and manifest is None:
             raise CheckpointError(
                 f"refusing to start from scratch: {self.directory} holds checkpoints and {', '.join(passed_over)} "
                 "are damaged: bring the files back from a copy, or move the folder away and set checkpoint.allow_fresh"
             )
-        return None, []
-
-    def _before(self, id: str, newest_first: _Ids) -> str | None:
-        try:
-            parent = self.manifest(id).parent
-        except CheckpointDamaged:
-            parent = None
-        if parent is not None and parent < id and parent in newest_first:
-            return parent
-        return next((older for older in newest_first if older < id), None)
+        return manifest, passed_over
 
     def _newest_known(self) -> str | None:
         """The id of the newest valid checkpoint, hashing only what this store hasn't verified yet."""
@@ -298,32 +255,23 @@ class CheckpointStore:
         return self.path(id).with_suffix(".json")
 
     def _remove(self, id: str) -> None:
-        trash = self.directory / f"{_TRASH}{id}"
+        trash = self.directory / f"{TRASH}{id}"
         shutil.rmtree(trash, ignore_errors=True)
         self._files.move(self.path(id), trash)
         self._integrity.pop(id, None)
         shutil.rmtree(trash)
         self._note_path(id).unlink(missing_ok=True)
 
-    def _remove_unnamed_evaluations(self) -> None:
-        named = []
+    def _remove_unnamed(self) -> None:
+        manifests: _Manifests = []
+        unreadable = False
         for id in self._ids():
             try:
-                named.append(self.manifest(id).evaluation)
+                manifests.append(self.manifest(id))
             except CheckpointError:
-                continue  # nothing can be restored from it, so it needs no evaluation set
-        if named and named[0] is not None:
-            self._evaluations.remove({evaluation.file for evaluation in named if evaluation}, newest=named[0].file)
-
-
-def _entry(path: Path) -> FileEntry:
-    size, sha256 = measure(path)
-    return FileEntry(size=size, sha256=sha256)
-
-
-def _is_id(name: str) -> bool:
-    try:
-        parse_id(name)
-    except CheckpointError:
-        return False
-    return True
+                unreadable = True
+        sets = [manifest.evaluation for manifest in manifests]
+        if sets and sets[0] is not None:
+            self._evaluations.remove({one.file for one in sets if one}, newest=sets[0].file)
+        if not unreadable:  # its history may be all that is wanting when its manifest comes back from a copy
+            self._history.remove({one.file for manifest in manifests for one in manifest.history})

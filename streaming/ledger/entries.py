@@ -1,6 +1,6 @@
 """Which offsets were settled as what, and why: one bitmap a kind, and one a reason of dead letters."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -41,11 +41,7 @@ class Entries:
         """Enter offsets that aren't here yet."""
         _add(self.kinds, kind, offsets)
         if reason:
-            self.explain(reason, offsets)
-
-    def explain(self, reason: str, offsets: BitMap64) -> None:
-        """Give dead-lettered offsets that have none a reason."""
-        _add(self.reasons, reason, offsets)
+            _add(self.reasons, reason, offsets)
 
     def remove(self, offsets: BitMap64) -> None:
         """Forget offsets; those that aren't here don't matter."""
@@ -59,9 +55,20 @@ class Entries:
         for reason, offsets in other.reasons.items():
             _add(self.reasons, reason, offsets)
 
-    def cut(self, start: int, stop: int) -> "Entries":
-        """The entries inside `[start, stop)`, as bitmaps of their own."""
-        return Entries(_within(self.kinds, start, stop), _within(self.reasons, start, stop))
+    def split(self, start: int, stop: int) -> "Entries":
+        """Move the entries inside `[start, stop)` out into some of their own."""
+        return Entries(_split(self.kinds, start, stop), _split(self.reasons, start, stop))
+
+    def groups(self) -> Iterator[tuple[Kind, str, BitMap64]]:
+        """The offsets by kind and reason, "" where there is none; disjoint."""
+        for kind, offsets in self.kinds.items():
+            yield kind, "", self.unexplained() if kind is Kind.DEAD_LETTERED else offsets
+        for reason, offsets in self.reasons.items():
+            yield Kind.DEAD_LETTERED, reason, offsets
+
+    def unexplained(self) -> BitMap64:
+        """The dead-lettered offsets without a reason."""
+        return self.of_kind(Kind.DEAD_LETTERED).difference(*self.reasons.values())
 
     def copy(self) -> "Entries":
         return Entries(_copies(self.kinds), _copies(self.reasons))
@@ -111,9 +118,14 @@ def _remove(sets: dict[_K, BitMap64], offsets: BitMap64) -> None:
             del sets[key]
 
 
-def _within(sets: dict[_K, BitMap64], start: int, stop: int) -> dict[_K, BitMap64]:
-    cut = ((key, within(bitmap, start, stop)) for key, bitmap in sets.items())
-    return {key: bitmap for key, bitmap in cut if bitmap}
+def _split(sets: dict[_K, BitMap64], start: int, stop: int) -> dict[_K, BitMap64]:
+    moved = {key: part for key, bitmap in sets.items() if (part := within(bitmap, start, stop))}
+    for key, part in moved.items():
+        part.run_optimize()
+        sets[key].remove_range(start, stop)
+        if not sets[key]:
+            del sets[key]
+    return moved
 
 
 def _copies(sets: dict[_K, BitMap64]) -> dict[_K, BitMap64]:

@@ -1,7 +1,8 @@
 """The ledger: what became of every offset of a topic generation, and nothing else decides what is read again."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from streaming.ledger.entries import Entries
 from streaming.ledger.intervals import intervals, span
 from streaming.ledger.kinds import Generation, Kind
 from streaming.ledger.partition import Partition
+from streaming.ledger.sealed import Sealed
+from streaming.ledger.segment import SEGMENT_OFFSETS, Segment
 
 __all__ = ["Generation", "Kind", "Ledger", "Offsets"]
 
-FORMAT_VERSION = 2  # 1: without reasons
+FORMAT_VERSION = 2  # 1: without reasons and sealed history
 Offsets = npt.NDArray[np.int64] | Iterable[int]
 
 
@@ -27,8 +30,12 @@ class Ledger:
     Offsets are int64, 0..2**63 - 1. Not thread-safe: one thread owns it and hands copies to others.
     """
 
-    def __init__(self, generation: Generation) -> None:
+    def __init__(self, generation: Generation, segment_offsets: int = SEGMENT_OFFSETS) -> None:
+        """segment_offsets: the size of a stretch that is sealed once all of it is settled."""
+        if segment_offsets < 1:
+            raise ValueError(f"{segment_offsets} offsets are no segment")
         self.generation = generation
+        self._segment_offsets = segment_offsets
         self._partitions: dict[int, Partition] = {}
 
     def open_partition(self, partition: int, origin: int) -> None:
@@ -37,7 +44,7 @@ class Ledger:
             raise LedgerError(f"{self._name(partition)} is open already, with origin {self.origin(partition)}")
         if partition < 0 or origin < 0:
             raise LedgerError(f"{self._name(partition)} can't begin at offset {origin}")
-        self._partitions[partition] = Partition(origin, origin)
+        self._partitions[partition] = Partition(origin, origin, sealed=Sealed(self._segment_offsets))
 
     def partitions(self) -> list[int]:
         """The open partitions, ascending."""
@@ -127,7 +134,7 @@ class Ledger:
 
     def copy(self) -> "Ledger":
         """An independent ledger with the same content, for another thread; milliseconds for ten million offsets."""
-        twin = Ledger(self.generation)
+        twin = Ledger(self.generation, self._segment_offsets)
         twin._partitions = {partition: book.copy() for partition, book in self._partitions.items()}
         return twin
 
@@ -157,29 +164,38 @@ class Ledger:
                     raise type(error)(f"{merged._name(partition)}: {error}") from error
         return merged
 
-    def dump(self) -> bytes:
-        """One safetensors blob; equal ledgers give equal bytes.
-
-        Metadata `ledger`: JSON of format_version, generation, origins and reasons by partition. Tensors: bitmaps
-        `<partition>/<kind>` and `<partition>/reason/<number>`.
-        """
-        bitmaps: dict[str, BitMap64] = {}
+    def segments(self) -> Iterator[tuple[int, Segment]]:
+        """The sealed stretches with their partitions; `dump` leaves them out."""
         for partition in self.partitions():
-            bitmaps |= self._of(partition).entries.copy().bitmaps(str(partition))
+            for segment in self._of(partition).sealed.ordered():
+                yield partition, segment
+
+    def dump(self) -> bytes:
+        """One safetensors blob; equal ledgers give equal bytes. What is sealed stands there by its sha256.
+
+        Metadata `ledger`: JSON of format_version, generation, segment_offsets and, by partition, origins, reasons and
+        sealed segments. Tensors: bitmaps `<partition>/<kind>` and `<partition>/reason/<number>`.
+        """
+        books = {str(partition): self._of(partition) for partition in self.partitions()}
+        bitmaps: dict[str, BitMap64] = {}
+        for partition, book in books.items():
+            bitmaps |= book.entries.bitmaps(partition)
         about = {
             "format_version": FORMAT_VERSION,
             "generation": asdict(self.generation),
-            "origins": {str(partition): self.origin(partition) for partition in self.partitions()},
-            "reasons": {str(partition): self.reasons(partition) for partition in self.partitions()},
+            "segment_offsets": self._segment_offsets,
+            "origins": {partition: book.origin for partition, book in books.items()},
+            "reasons": {partition: sorted(book.entries.reasons) for partition, book in books.items()},
+            "sealed": {partition: [each.sha256 for each in book.sealed.ordered()] for partition, book in books.items()},
         }
         return blobs.encode(about, bitmaps)
 
     @classmethod
-    def load(cls, blob: bytes) -> "Ledger":
-        """Read what `dump` wrote, in this release or an earlier one.
+    def load(cls, blob: bytes, history: Mapping[str, Segment] = MappingProxyType({})) -> "Ledger":
+        """Read what `dump` wrote, in this release or an earlier one. history: the sealed segments by sha256.
 
-        Raises CheckpointDamaged for bytes that can't be a ledger (two kinds of one offset among them), and
-        LedgerError for a format of a later release.
+        Raises CheckpointDamaged for bytes that can't be a ledger (two kinds of one offset among them) or a segment
+        that isn't there, and LedgerError for a format of a later release.
         """
         about, bitmaps = blobs.decode(blob)
         try:
@@ -189,13 +205,21 @@ class Ledger:
                     f"the ledger has format version {version}, this release reads up to {FORMAT_VERSION}: "
                     "upgrade penstock"
                 )
-            ledger = cls(Generation(**about["generation"]))
+            ledger = cls(Generation(**about["generation"]), about.get("segment_offsets", SEGMENT_OFFSETS))
             for partition, origin in about["origins"].items():
                 ledger.open_partition(int(partition), origin)
+            for partition, digests in about.get("sealed", {}).items():
+                ledger._take_in(int(partition), digests, history)
             ledger._fill(bitmaps, about.get("reasons", {}))
         except blobs.MALFORMED as error:
             raise CheckpointDamaged(f"the ledger can't be read: {error}") from error
         return ledger
+
+    def _take_in(self, partition: int, digests: Iterable[str], history: Mapping[str, Segment]) -> None:
+        for sha256 in digests:
+            if sha256 not in history:
+                raise CheckpointDamaged(f"{self._name(partition)}: the sealed history {sha256} is missing")
+            self._of(partition).sealed.put(history[sha256])
 
     def _fill(self, bitmaps: dict[str, BitMap64], reasons: dict[str, Any]) -> None:
         unknown = {name.partition("/")[0] for name in bitmaps} - {str(partition) for partition in self._partitions}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from streaming.checkpoints.manifest import (
     checkpoint_id,
     parse_id,
 )
+from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
 from streaming.control.messages import Score
 from streaming.errors import CheckpointDamaged, CheckpointError
 from streaming.ledger.ledger import Generation, Kind
@@ -79,11 +81,11 @@ def test_a_cut_manifest_is_damaged(end: int) -> None:
 
 
 def test_a_later_format_is_refused_with_the_remedy_and_is_no_damage() -> None:
-    later = json.loads(Manifest.seal(fields(), FILES).encode()) | {"format_version": 2, "novelty": 1}
+    later = json.loads(Manifest.seal(fields(), FILES).encode()) | {"format_version": 3, "novelty": 1}
     del later["sha256"]
     canonical = json.dumps(later, sort_keys=True, separators=(",", ":")).encode()
     later["sha256"] = hashlib.sha256(canonical).hexdigest()
-    with pytest.raises(CheckpointError, match=r"format version 2.*upgrade") as refused:
+    with pytest.raises(CheckpointError, match=r"format version 3.*upgrade") as refused:
         Manifest.decode(json.dumps(later).encode())
     assert not isinstance(refused.value, CheckpointDamaged)
 
@@ -137,3 +139,16 @@ def test_anything_else_is_no_name(id: str) -> None:
 def test_numbers_that_would_break_the_order_of_names_are_refused(epoch: int, sequence: int) -> None:
     with pytest.raises(CheckpointError):
         checkpoint_id(epoch, sequence)
+
+
+def test_a_checkpoint_of_the_first_format_is_still_read() -> None:
+    store = CheckpointStore(Path(__file__).parent / "formats" / "1")
+    manifest, passed_over = store.newest_valid()
+    assert manifest is not None
+    assert passed_over == []
+    assert (manifest.format_version, manifest.step, manifest.decisions, manifest.history) == (1, 4, 0, [])
+    assert (store.path(manifest.id) / MODEL_FILE).is_file()
+    ledger = store.ledger(manifest.id)
+    assert (ledger.counts(), ledger.position(0)) == (manifest.records, manifest.positions[0])
+    assert manifest.evaluation is not None
+    assert store.read_evaluation(manifest.evaluation.file, manifest.evaluation.sha256) == b"set"

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from streaming.checkpoints.committing import Linked
 from streaming.checkpoints.durable import LocalFiles
 from streaming.checkpoints.manifest import EvaluationFile, FileEntry, ManifestFields, checkpoint_id
-from streaming.checkpoints.store import LEDGER_FILE, MODEL_FILE, CheckpointStore, Linked
+from streaming.checkpoints.store import LEDGER_FILE, MODEL_FILE, CheckpointStore
 from streaming.errors import CheckpointDamaged, CheckpointError
 from streaming.ledger.ledger import Generation, Kind, Ledger
 
@@ -281,7 +282,7 @@ def test_with_checkpoints_but_no_valid_one_it_refuses_to_start_from_scratch(stor
 def test_a_checkpoint_of_a_later_release_stops_the_start_instead_of_being_passed_over(store: CheckpointStore) -> None:
     commit(store, 1)
     path = store.path(commit(store, 2)) / "manifest.json"
-    later = json.loads(path.read_bytes()) | {"format_version": 2}
+    later = json.loads(path.read_bytes()) | {"format_version": 3}
     del later["sha256"]
     canonical = json.dumps(later, sort_keys=True, separators=(",", ":")).encode()
     path.write_text(json.dumps(later | {"sha256": hashlib.sha256(canonical).hexdigest()}))
@@ -409,7 +410,7 @@ def test_an_evaluation_set_is_read_back_and_its_damage_noticed(store: Checkpoint
     (store.directory / name).unlink()
     with pytest.raises(CheckpointDamaged, match="0003-000120"):
         store.read_evaluation(name, sha256)
-    with pytest.raises(CheckpointError, match="no evaluation set's name"):
+    with pytest.raises(CheckpointError, match="no name of a file in evaluation/"):
         store.read_evaluation("../secret", sha256)
 
 
