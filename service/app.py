@@ -11,11 +11,12 @@ from service.lag import Lag
 from service.metrics import Metrics
 from service.operations import Operations
 from service.resolver import Resolver
-from service.routes import checkpoints, control, metrics, operations, page, probes, status
+from service.routes import checkpoints, control, letters, metrics, operations, page, probes, restores, status
 from service.routes import problems as problem_routes
 from service.save_desk import SaveDesk
 from service.shelf import Shelf
 from service.supervisor import Supervisor
+from service.work_desk import WorkDesk
 from service.worker_view import WorkerView
 
 MAX_BODY_BYTES = 1 << 20
@@ -33,6 +34,7 @@ class Collaborators:
     shelf: Shelf
     operations: Operations
     desk: SaveDesk
+    work: WorkDesk
     metrics: Metrics
     lag: Lag
     guard: Guard
@@ -53,6 +55,8 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(problem_routes.router(parts.view, parts.resolver, parts.guard))
     app.include_router(control.router(parts.view, parts.supervisor, parts.guard))
     app.include_router(checkpoints.router(parts.shelf, parts.desk, parts.guard))
+    app.include_router(restores.router(parts.shelf, parts.work, parts.lag, parts.guard))
+    app.include_router(letters.router(parts.shelf, parts.work, parts.guard))
     app.include_router(operations.router(parts.operations))
     app.include_router(page.router())
     problems.install(app)

@@ -1,6 +1,7 @@
 """The sidecar's composition root: what it consists of, and its life from the lock to the exit code."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib.metadata import version
@@ -13,16 +14,24 @@ from service.app import Collaborators, create_app
 from service.auth import Guard
 from service.door import Application
 from service.folder import ServiceFolder
+from service.head import Head
 from service.lag import Lag, Watermarks
+from service.letters import KIND as REQUEUE
+from service.letters import Requeue
 from service.lock import DirectoryLock, DirectoryLocked
 from service.metrics import Metrics
 from service.operations import Operations
 from service.progress import show_progress
 from service.resolver import Resolver
 from service.retention import Headrooms, RetentionGuard
+from service.rollback import KIND as RESTORE
+from service.rollback import Rollback
 from service.save_desk import SaveDesk
 from service.shelf import Shelf
 from service.supervisor import Supervisor, WorkerFailed
+from service.verification import KIND as VERIFY
+from service.verification import Verification
+from service.work_desk import Work, WorkDesk
 from service.worker_view import WorkerView
 from streaming import logs
 from streaming.checkpoints.store import CheckpointStore
@@ -71,6 +80,11 @@ class Service:
         )
         self._operations = Operations(self._folder.operations)
         self._desk = SaveDesk(self._operations, self.view, self._supervisor.send, self._folder.ours)
+        head = Head(store, self._folder, self._supervisor, self._operations)
+        rollback = Rollback(store, shelf, head, self._supervisor, self._operations, self._lag)
+        requeue = Requeue(store, head, self._folder.decisions, self._lag)
+        works: dict[str, Work] = {VERIFY: Verification(shelf), RESTORE: rollback, REQUEUE: requeue}
+        self._work = WorkDesk(self._operations, self.view, self._folder.ours, works)
         metrics = Metrics(CollectorRegistry(), self.view, self._lag)
         self._supervisor.listen(self._desk)
         self._supervisor.listen(metrics)
@@ -83,6 +97,7 @@ class Service:
             shelf=shelf,
             operations=self._operations,
             desk=self._desk,
+            work=self._work,
             metrics=metrics,
             lag=self._lag,
             guard=Guard(settings.service),
@@ -91,10 +106,11 @@ class Service:
     async def run(self) -> int:
         """Until stopped, finished or given up: the exit code."""
         sampling = asyncio.create_task(self._sample_log_ends())
-        sampling.add_done_callback(_log_crash)
+        sampling.add_done_callback(self._sampling_ended)
         try:
             return await self._run()
         finally:
+            await self._work.close()
             sampling.cancel()
             await self._folder.flush()
             self._lock.release()
@@ -146,6 +162,7 @@ class Service:
             self._supervisor.restore_memory()
             self._operations.load()
             self._desk.take_up()
+            self._work.take_up()
         except CheckpointError as error:
             self._folder.settle(error)
             raise
@@ -198,10 +215,15 @@ class Service:
         watermarks = await asyncio.to_thread(self._watch, self._settings)
         retention = RetentionGuard(self.view, self._lag, await asyncio.to_thread(self._retention, self._settings))
         while True:
-            self._lag.observe(watermarks.log_ends(), time.monotonic())
-            self._lag.error = watermarks.error()
+            self._lag.look(watermarks, time.monotonic())
             retention.tick()
             await asyncio.sleep(SAMPLE_S)
+
+    def _sampling_ended(self, task: asyncio.Task[None]) -> None:
+        """Nobody looks at the log any more: what is known of it grows old, and says so."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("log_end_watch_failed", exc_info=error)
+            self._lag.error = f"nobody looks at the topic any more, restart the service: {error!r}"
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, Any]) -> Any:
         """The result of `work`; None when the service is stopped first."""
@@ -213,19 +235,21 @@ class Service:
         return working.result() if working.done() else None
 
 
-def _log_crash(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("log_end_watch_failed", exc_info=error)
-
-
 def build(
     settings: Settings, command: Sequence[str], until: str | None, lock_wait_s: float
 ) -> tuple[Service, Application]:
     """The service as it runs in production, and its HTTP; logging included."""
     logs.configure(settings.service.log_level, "sidecar")
     disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series and tell nothing that process_start_time_seconds doesn't
+    threading.excepthook = _log_thread_failure
     service = Service(settings, command, until, _watch_kafka, _watch_retention, _freeze_ends, lock_wait_s)
     return service, create_app(service.parts)
+
+
+def _log_thread_failure(failure: threading.ExceptHookArgs) -> None:
+    """What the thread did is known to be missing from then on: `Watch.error`."""
+    name = failure.thread.name if failure.thread else "unknown"
+    _log.error("thread_failed", thread=name, exc_info=failure.exc_value)
 
 
 def _watch_kafka(settings: Settings) -> Watermarks:

@@ -19,6 +19,9 @@ class Watermarks(Protocol):
     def log_ends(self) -> Mapping[int, int]:
         """Partition -> last stable offset; empty while unknown."""
 
+    def log_starts(self) -> Mapping[int, int]:
+        """Partition -> first offset that is still there; empty while unknown."""
+
     def error(self) -> str | None:
         """Why the newest attempt to find out failed; None when it didn't."""
 
@@ -39,7 +42,17 @@ class Lag:
     def __init__(self) -> None:
         self._ends: dict[int, deque[tuple[float, int]]] = {}
         self.headrooms: Mapping[int, Headroom] = {}
+        self._log_starts: Mapping[int, int] = {}
         self.error: str | None = None
+
+    def look(self, watermarks: Watermarks, now: float) -> None:
+        self.observe(watermarks.log_ends(), now)
+        self._log_starts = watermarks.log_starts()
+        self.error = watermarks.error()
+
+    def starts(self) -> Mapping[int, int] | None:
+        """Partition -> where the log begins; None while nobody knows that, or what is known may be old."""
+        return self._log_starts if self._log_starts and self.error is None else None
 
     def observe(self, ends: Mapping[int, int], now: float) -> None:
         for partition, end in ends.items():

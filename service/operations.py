@@ -4,8 +4,9 @@ import secrets
 import time
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from service.folder import StateFile
 from service.problem_details import ProblemDetails
@@ -25,35 +26,100 @@ class OperationState(StrEnum):
 OPEN = frozenset({OperationState.QUEUED, OperationState.RUNNING})
 
 
-class SaveRequest(BaseModel):
-    """What a checkpoint is asked to carry."""
-
+class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SaveRequest(_Part):
+    """What a checkpoint is asked to carry."""
 
     label: str | None = None
     pin: bool = False
 
 
-class SaveResult(BaseModel):
+class VerifyRequest(_Part):
     checkpoint_id: str
 
 
+class RestoreRequest(_Part):
+    """records: whether what was settled since then is trained again, or left out for good."""
+
+    checkpoint_id: str
+    records: Literal["retrain", "skip"]
+    accept_loss: bool
+
+
+class RequeueRequest(_Part):
+    """Which dead letters are to be read again: those that meet all conditions given, or all there are."""
+
+    reason: str | None = None
+    partitions: list[int] | None = None
+    before: int | None = Field(None, ge=0, description="Offsets below this one.")
+    all: bool = False
+
+
+class SaveResult(_Part):
+    checkpoint_id: str
+
+
+class VerifyResult(_Part):
+    integrity: Literal["verified"] = "verified"
+
+
+class RequeueResult(_Part):
+    """records: owed again, with the checkpoint named; there is none if nothing was to be done.
+
+    quarantined: left alone, because decoding them crashes; gone: left alone, because the topic has them no more.
+    """
+
+    checkpoint_id: str | None
+    records: int
+    quarantined: int
+    gone: int
+
+
+Request = SaveRequest | VerifyRequest | RestoreRequest | RequeueRequest
+Result = SaveResult | VerifyResult | RequeueResult
+
+
 class Operation(BaseModel):
-    """One piece of work. result stands once it has succeeded, problem once it has failed."""
+    """One piece of work: a checkpoint, verify, restore or requeue. result stands once it has succeeded, problem once
+    it has failed."""
 
     id: str
     kind: str
     state: OperationState
     created_at: datetime
     finished_at: datetime | None = None
-    request: SaveRequest
-    result: SaveResult | None = None
+    request: Request
+    result: Result | None = None
     problem: ProblemDetails | None = None
+
+
+class Progress(BaseModel):
+    """What whoever takes an operation up again must know.
+
+    epoch: writer epoch of the checkpoint that it makes: if there is one, it has been made. counts: what its result
+    will say. unpin: the source was pinned only for as long as the work takes.
+    """
+
+    epoch: int | None = None
+    counts: dict[str, int] = {}
+    unpin: bool = False
+
+
+class TooMany(Exception):
+    """So many different pieces of work are waiting already that another has to wait."""
+
+
+class KeyReused(Exception):
+    """The same Idempotency-Key came before with another request."""
 
 
 class _Kept(BaseModel):
     operation: Operation
     keys: list[str] = []
+    progress: Progress = Progress()
 
 
 _LIST = TypeAdapter(list[_Kept])
@@ -74,7 +140,20 @@ class Operations:
             raise CheckpointError(f"the operations' file can't be read: {error}; move it away") from error
         self._kept = {each.operation.id: each for each in kept}
 
-    def create(self, kind: str, request: SaveRequest) -> Operation:
+    def recall(self, kind: str, wanted: Request, key: str | None) -> Operation | None:
+        """The operation that this Idempotency-Key asked for before. Raises KeyReused."""
+        known = None if key is None else next((each for each in self._kept.values() if key in each.keys), None)
+        if known is None:
+            return None
+        if (known.operation.kind, known.operation.request) != (kind, wanted):
+            raise KeyReused
+        return known.operation
+
+    def join(self, kind: str, wanted: Request) -> Operation | None:
+        """The unfinished operation that does the same already."""
+        return next((each for each in self.unfinished(kind) if each.request == wanted), None)
+
+    def create(self, kind: str, request: Request) -> Operation:
         identifier = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(4)}"
         operation = Operation(
             id=identifier, kind=kind, state=OperationState.QUEUED, created_at=datetime.now(UTC), request=request
@@ -90,24 +169,29 @@ class Operations:
     def newest_first(self) -> list[Operation]:
         return [kept.operation for kept in reversed(self._kept.values())]
 
-    def unfinished(self) -> list[Operation]:
-        return [kept.operation for kept in self._kept.values() if kept.operation.state in OPEN]
+    def unfinished(self, *kinds: str) -> list[Operation]:
+        """Those of some kinds, the oldest first."""
+        known = (kept.operation for kept in self._kept.values())
+        return [each for each in known if each.kind in kinds and each.state in OPEN]
 
     def bind(self, operation: Operation, key: str | None) -> None:
         """Remember an Idempotency-Key: asked again with it, the client gets this operation."""
-        if key is not None:
+        if key is not None and key not in self._kept[operation.id].keys:
             self._kept[operation.id].keys.append(key)
 
-    def bound_to(self, key: str | None) -> Operation | None:
-        if key is None:
-            return None
-        return next((kept.operation for kept in self._kept.values() if key in kept.keys), None)
+    def progress(self, operation: Operation) -> Progress:
+        return self._kept[operation.id].progress
+
+    async def note(self, operation: Operation, progress: Progress) -> None:
+        """Durable when this returns. Raises CheckpointError."""
+        self._kept[operation.id].progress = progress
+        await self.keep()
 
     def change(self, operation: Operation, state: OperationState) -> None:
         operation.state = state
         self._file.write_soon(self._dump)
 
-    def succeed(self, operation: Operation, result: SaveResult) -> None:
+    def succeed(self, operation: Operation, result: Result) -> None:
         operation.result = result
         self._finish(operation, OperationState.SUCCEEDED)
 

@@ -8,7 +8,7 @@ from http import HTTPStatus
 import structlog
 
 from service.health import ENDED
-from service.operations import Operation, Operations, OperationState, SaveRequest, SaveResult
+from service.operations import Operation, Operations, OperationState, SaveRequest, SaveResult, TooMany
 from service.problem_details import ProblemDetails, details
 from service.worker_life import Ending, WorkerListener
 from service.worker_view import WORKING, WorkerView
@@ -22,14 +22,6 @@ _log = structlog.get_logger()
 
 class NotNow(Exception):
     """The service is stopped or has failed; no worker will come to save anything."""
-
-
-class TooMany(Exception):
-    """So many different checkpoints are asked for already that another has to wait."""
-
-
-class KeyReused(Exception):
-    """The same Idempotency-Key came before with another request."""
 
 
 class SaveDesk(WorkerListener):
@@ -53,7 +45,7 @@ class SaveDesk(WorkerListener):
 
     def take_up(self) -> None:
         """Queue again what an earlier service left unfinished, as far as its deadline allows."""
-        for operation in self._operations.unfinished():
+        for operation in self._operations.unfinished(KIND):
             self._operations.change(operation, OperationState.QUEUED)
             self._set_deadline(operation)
 
@@ -64,10 +56,8 @@ class SaveDesk(WorkerListener):
         """
         if self._view.state not in ENDED:
             await self._ours()
-        known = self._operations.bound_to(key)
+        known = self._operations.recall(KIND, wanted, key)
         if known is not None:
-            if known.request != wanted:
-                raise KeyReused
             return known
         if self._view.state in ENDED:
             raise NotNow(self._view.doing)
@@ -78,7 +68,7 @@ class SaveDesk(WorkerListener):
 
     def give_up(self, slug: str, reason: str) -> None:
         """No worker will come any more: fail whatever is open."""
-        for operation in self._operations.unfinished():
+        for operation in self._operations.unfinished(KIND):
             self._fail(operation, details(HTTPStatus.CONFLICT, slug, reason))
 
     def worker_started(self) -> None:
@@ -100,16 +90,15 @@ class SaveDesk(WorkerListener):
 
     def worker_gone(self, ending: Ending) -> None:
         self._ready = False
-        for operation in self._operations.unfinished():
+        for operation in self._operations.unfinished(KIND):
             if operation.state is OperationState.RUNNING:
                 self._operations.change(operation, OperationState.QUEUED)
 
     def _join_or_create(self, wanted: SaveRequest) -> Operation:
-        open_ones = self._operations.unfinished()
-        for operation in open_ones:
-            if operation.request == wanted:
-                return operation
-        if len(open_ones) >= MOST_OPEN:
+        known = self._operations.join(KIND, wanted)
+        if known is not None:
+            return known
+        if len(self._operations.unfinished(KIND)) >= MOST_OPEN:
             raise TooMany
         operation = self._operations.create(KIND, wanted)
         _log.info("checkpoint_requested", operation=operation.id, label=wanted.label, pin=wanted.pin)
@@ -119,14 +108,15 @@ class SaveDesk(WorkerListener):
         return operation
 
     def _send_queued(self) -> None:
-        for operation in self._operations.unfinished():
+        for operation in self._operations.unfinished(KIND):
             wanted = operation.request
+            assert isinstance(wanted, SaveRequest)
             save = Save(request_id=operation.id, label=wanted.label, pinned=wanted.pin)
             if operation.state is OperationState.QUEUED and self._send(save):
                 self._operations.change(operation, OperationState.RUNNING)
 
     def _running(self, identifiers: list[str]) -> list[Operation]:
-        return [each for each in self._operations.unfinished() if each.id in identifiers]
+        return [each for each in self._operations.unfinished(KIND) if each.id in identifiers]
 
     def _fail(self, operation: Operation, problem: ProblemDetails) -> None:
         self._cancel_deadline(operation)

@@ -55,17 +55,27 @@ class Shelf:
         """Raises CheckpointDamaged."""
         return self._store.ledger(identifier)
 
+    def verify(self, identifier: str) -> None:
+        """Hash every file. Raises CheckpointDamaged naming the one that isn't what was written, or CheckpointError."""
+        self._store.verify(identifier)
+
+    def newest(self) -> tuple[CheckpointInfo, Ledger] | None:
+        """The newest readable checkpoint with its ledger; None without one. Raises CheckpointError."""
+        for info in self._store.list():
+            try:
+                return info, self._store.ledger(info.id)
+            except CheckpointDamaged as error:
+                _log.warning("checkpoint_unreadable", checkpoint_id=info.id, detail=str(error))
+        return None
+
     def durable(self) -> Durable | None:
         """What the newest readable checkpoint says; None without one."""
         try:
-            for info in self._store.list():
-                try:
-                    return _durable(info, self._store.ledger(info.id))
-                except CheckpointDamaged as error:
-                    _log.warning("checkpoint_unreadable", checkpoint_id=info.id, detail=str(error))
+            newest = self.newest()
         except CheckpointError as error:
             _log.error("checkpoints_unreadable", detail=str(error))
-        return None
+            return None
+        return None if newest is None else _durable(*newest)
 
 
 def records_page(

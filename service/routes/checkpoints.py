@@ -4,19 +4,19 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Header, Path, Query, Response
+from fastapi import APIRouter, Body, Depends, Path, Query, Response
 from pydantic import BaseModel
 
 from service.auth import Guard
 from service.operations import Operation, SaveRequest
 from service.problems import HttpProblem, documented
-from service.save_desk import KeyReused, NotNow, SaveDesk, TooMany
+from service.routes.requests import IdempotencyKey, accepted
+from service.save_desk import SaveDesk
 from service.shelf import BadCursor, Interval, Shelf, records_page
 from streaming.checkpoints.retention import CheckpointInfo, Integrity
 from streaming.errors import CheckpointDamaged
 from streaming.ledger.ledger import Kind, Ledger
 
-RETRY_AFTER_S = 5
 Half = tuple[int, int]
 
 
@@ -81,12 +81,10 @@ def router(shelf: Shelf, desk: SaveDesk, guard: Guard) -> APIRouter:
     async def create_checkpoint(
         response: Response,
         wanted: Annotated[SaveRequest | None, Body()] = None,
-        idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+        idempotency_key: IdempotencyKey = None,
     ) -> Operation:
         """Take a checkpoint as soon as a worker can. A request that equals an unfinished one joins it."""
-        operation = await _requested(desk, wanted or SaveRequest(), idempotency_key)
-        response.headers["Location"] = f"/v1/operations/{operation.id}"
-        return operation
+        return await accepted(desk.request(wanted or SaveRequest(), idempotency_key), response)
 
     @routes.get("", responses=documented(422, 503))
     def list_checkpoints(limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: Cursor = None) -> CheckpointsBody:
@@ -97,7 +95,7 @@ def router(shelf: Shelf, desk: SaveDesk, guard: Guard) -> APIRouter:
     @routes.get("/{id}", responses=documented(404, 503))
     def show_checkpoint(identifier: Identifier) -> CheckpointBody:
         """One checkpoint."""
-        return _body(_found(shelf, identifier))
+        return _body(found(shelf, identifier))
 
     @routes.get("/{id}/records", responses=documented(404, 409, 422, 503))
     def list_records(
@@ -108,7 +106,7 @@ def router(shelf: Shelf, desk: SaveDesk, guard: Guard) -> APIRouter:
         cursor: Cursor = None,
     ) -> RecordsPage:
         """What became of every offset: the ledger inside this checkpoint, as intervals."""
-        _found(shelf, identifier)
+        found(shelf, identifier)
         try:
             ledger = shelf.ledger(identifier)
             page = records_page(ledger, partition, kind, limit, cursor)
@@ -122,21 +120,8 @@ def router(shelf: Shelf, desk: SaveDesk, guard: Guard) -> APIRouter:
     return routes
 
 
-async def _requested(desk: SaveDesk, wanted: SaveRequest, key: str | None) -> Operation:
-    try:
-        return await desk.request(wanted, key)
-    except NotNow as error:
-        raise HttpProblem(HTTPStatus.CONFLICT, "not-now", f"no worker is running: {error}") from error
-    except KeyReused as error:
-        text = "this Idempotency-Key came with another request before; use a fresh one"
-        raise HttpProblem(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused", text) from error
-    except TooMany as error:
-        headers = {"Retry-After": str(RETRY_AFTER_S)}
-        text = "too many checkpoints are waiting to be taken; ask again later"
-        raise HttpProblem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", text, headers) from error
-
-
-def _found(shelf: Shelf, identifier: str) -> CheckpointInfo:
+def found(shelf: Shelf, identifier: str) -> CheckpointInfo:
+    """Raises HttpProblem 404."""
     info = shelf.find(identifier)
     if info is None:
         text = f"no checkpoint {identifier}; GET /v1/checkpoints lists them"

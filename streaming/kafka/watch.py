@@ -78,7 +78,13 @@ class Watch:
     def log_ends(self) -> Mapping[int, int]:
         return self.view.log_ends
 
+    def log_starts(self) -> Mapping[int, int]:
+        return self.view.log_starts
+
     def error(self) -> str | None:
+        """Why there is no newer view; what is known grows old for good when the thread has ended by a bug."""
+        if self._thread.ident is not None and not self._thread.is_alive() and not self._stopping:
+            return "the thread that asks Kafka has died, the log has thread_failed: restart the service"
         return self.view.error
 
     def set_level(self, level: bool) -> None:

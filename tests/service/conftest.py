@@ -36,11 +36,15 @@ class FakeWatermarks:
 
     def __init__(self) -> None:
         self.ends: dict[int, int] = {}
+        self.starts: dict[int, int] = {0: 0}
         self.left: dict[int, Headroom] = {}
         self.positions: Mapping[int, int] = {}
 
     def log_ends(self) -> Mapping[int, int]:
         return self.ends
+
+    def log_starts(self) -> Mapping[int, int]:
+        return self.starts
 
     def error(self) -> str | None:
         return None

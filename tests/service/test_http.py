@@ -86,7 +86,8 @@ def test_every_route_is_in_the_contract(training: Sidecar) -> None:
         "/livez", "/readyz", "/startupz", "/metrics", "/v1/status", "/v1/problems", "/v1/problems/{id}/resolve",
         "/v1/pause", "/v1/resume",
         "/v1/checkpoints", "/v1/checkpoints/{id}", "/v1/checkpoints/{id}/records", "/v1/operations",
-        "/v1/operations/{id}",
+        "/v1/operations/{id}", "/v1/checkpoints/{id}/verify", "/v1/checkpoints/{id}/restore", "/v1/dead-letters",
+        "/v1/dead-letters/requeue",
     } == paths.keys()  # fmt: skip
     assert training.http.get("/docs").status_code == 200
 

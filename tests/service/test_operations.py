@@ -102,7 +102,7 @@ def test_operations_are_bounded_and_never_lose_an_open_one(tmp_path: Path) -> No
         again = Operations(file)
         again.load()
         assert len(again.newest_first()) == KEPT
-        assert again.unfinished() == [waiting]
+        assert again.unfinished("checkpoint") == [waiting]
 
     asyncio.run(main())
 

@@ -1,0 +1,164 @@
+"""POST /v1/checkpoints/{id}/verify and /restore: is it whole, and back to it."""
+
+import asyncio
+from http import HTTPStatus
+from itertools import islice
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Depends, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from pyroaring import BitMap64
+
+from service import rollback, verification
+from service.auth import Guard
+from service.lag import Lag
+from service.operations import Operation, RestoreRequest, VerifyRequest
+from service.problems import HttpProblem, documented
+from service.rollback import Consequence, consequences
+from service.routes.checkpoints import Half, Identifier, found
+from service.routes.requests import IdempotencyKey, accepted
+from service.shelf import Shelf
+from service.work_desk import WorkDesk
+from streaming.errors import CheckpointDamaged
+from streaming.ledger.intervals import intervals
+
+SHOWN = 1000
+Records = Literal["retrain", "skip"]
+
+
+class RestoreBody(BaseModel):
+    """How to go back."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    records: Annotated[
+        Records, Field(description="What was settled since then: train it again, or leave it out (`excluded`).")
+    ] = "retrain"
+    dry_run: Annotated[bool, Field(description="Only tell the consequences.")] = False
+    accept_loss: Annotated[bool, Field(description="Go back though records are gone that would be trained again.")] = (
+        False
+    )
+
+
+class ConsequenceBody(BaseModel):
+    """For one partition. Half-open intervals of offsets, the first 1,000 of each; the counts are of all.
+
+    again: settled now and not in that checkpoint; trained: those of them that are in the weights now.
+    gone: those of them that the topic has no more; null while nobody knows where its log begins.
+    """
+
+    topic: str
+    partition: int
+    position: int = Field(description="The position afterwards.")
+    again: int
+    trained: int
+    intervals: list[Half]
+    gone: int | None
+    gone_intervals: list[Half]
+
+
+class DryRunBody(BaseModel):
+    """As of `newest`: what is trained after it is trained again, too. With `skip` nothing is, but excluded."""
+
+    checkpoint_id: str
+    newest: str
+    records: Records
+    again: int
+    gone: int | None
+    partitions: list[ConsequenceBody]
+
+
+_DRY: dict[int | str, dict[str, Any]] = {200: {"model": DryRunBody, "description": "The consequences; nothing is done"}}
+
+
+def router(shelf: Shelf, work: WorkDesk, lag: Lag, guard: Guard) -> APIRouter:
+    routes = APIRouter(prefix="/v1/checkpoints/{id}", tags=["checkpoints"], dependencies=[Depends(guard)])
+
+    @routes.post(
+        "/verify",
+        status_code=HTTPStatus.ACCEPTED,
+        responses=documented(401, 403, 404, 409, 422, 429, 503),
+        response_model_exclude_none=True,
+    )
+    async def verify(identifier: Identifier, response: Response, idempotency_key: IdempotencyKey = None) -> Operation:
+        """Hash every file; the list shows the outcome. A damaged one fails with `checkpoint-damaged` naming it."""
+        await asyncio.to_thread(found, shelf, identifier)
+        wanted = VerifyRequest(checkpoint_id=identifier)
+        return await accepted(work.request(verification.KIND, wanted, idempotency_key), response)
+
+    @routes.post(
+        "/restore",
+        status_code=HTTPStatus.ACCEPTED,
+        responses=_DRY | documented(401, 403, 404, 409, 422, 429, 503),
+        response_model=Operation,
+        response_model_exclude_none=True,
+    )
+    async def restore(
+        identifier: Identifier,
+        response: Response,
+        body: Annotated[RestoreBody | None, Body()] = None,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Operation | JSONResponse:
+        """Go back to a checkpoint: it becomes the newest again, as a new one, and the worker begins with that."""
+        wanted = body or RestoreBody()
+        told = await asyncio.to_thread(_consequences, shelf, lag, identifier, wanted)
+        if wanted.dry_run:
+            return JSONResponse(told.model_dump(mode="json"))
+        if wanted.records == "retrain" and not wanted.accept_loss:
+            _refuse_loss(told)
+        request = RestoreRequest(checkpoint_id=identifier, records=wanted.records, accept_loss=wanted.accept_loss)
+        return await accepted(work.request(rollback.KIND, request, idempotency_key), response)
+
+    return routes
+
+
+def _consequences(shelf: Shelf, lag: Lag, identifier: str, wanted: RestoreBody) -> DryRunBody:
+    info = found(shelf, identifier)
+    try:
+        if info.integrity == "damaged":
+            raise CheckpointDamaged(f"checkpoint {identifier} is damaged; go back to another one")
+        then = shelf.ledger(identifier)
+    except CheckpointDamaged as error:
+        raise HttpProblem(HTTPStatus.CONFLICT, "checkpoint-damaged", str(error)) from error
+    newest = shelf.newest()
+    assert newest is not None, "the one to go back to is readable"
+    partitions = consequences(newest[1], then, lag.starts())
+    gone = [None if each.gone is None else len(each.gone) for each in partitions]
+    return DryRunBody(
+        checkpoint_id=identifier,
+        newest=newest[0].id,
+        records=wanted.records,
+        again=sum(len(each.again) for each in partitions),
+        gone=None if None in gone else sum(number or 0 for number in gone),
+        partitions=[_body(each) for each in partitions],
+    )
+
+
+def _refuse_loss(told: DryRunBody) -> None:
+    if not told.again or told.gone == 0:
+        return
+    if told.gone is None:
+        text = "while Kafka is away nobody knows which of the records to be trained again it still has"
+    else:
+        text = f"{told.gone} of {told.again} records to be trained again are gone from the topic"
+    text += "; dry_run lists them, accept_loss goes back all the same, records=skip trains none again"
+    raise HttpProblem(HTTPStatus.CONFLICT, "records-gone", text)
+
+
+def _body(consequence: Consequence) -> ConsequenceBody:
+    gone = consequence.gone
+    return ConsequenceBody(
+        topic=consequence.topic,
+        partition=consequence.partition,
+        position=consequence.position,
+        again=len(consequence.again),
+        trained=consequence.trained,
+        intervals=_first(consequence.again),
+        gone=None if gone is None else len(gone),
+        gone_intervals=[] if gone is None else _first(gone),
+    )
+
+
+def _first(offsets: BitMap64) -> list[Half]:
+    return list(islice(intervals(offsets), SHOWN))

@@ -1,0 +1,107 @@
+"""Does slow work that was asked for over HTTP, one piece after the other, and takes up again what was cut short."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+
+import structlog
+
+from service.operations import Operation, Operations, OperationState, Request, Result, TooMany
+from service.problem_details import ProblemDetails, details
+from service.save_desk import NotNow
+from service.worker_view import WorkerView
+from streaming.control.messages import WorkerState
+from streaming.errors import CheckpointDamaged, CheckpointError
+
+MOST_OPEN = 16
+Work = Callable[[Operation], Awaitable[Result]]
+_log = structlog.get_logger()
+
+
+class Refused(Exception):
+    """The work can't be done; problem: why."""
+
+    def __init__(self, problem: ProblemDetails) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+
+
+class WorkDesk:
+    """works: by kind of operation, what does it. A work may be begun again after a crash, so it must find out by
+    itself what has been done; it raises Refused or CheckpointError."""
+
+    def __init__(
+        self,
+        operations: Operations,
+        view: WorkerView,
+        ours: Callable[[], Awaitable[None]],
+        works: Mapping[str, Work],
+    ) -> None:
+        self._operations = operations
+        self._view = view
+        self._ours = ours
+        self._works = works
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def take_up(self) -> None:
+        """Begin again what an earlier service left unfinished."""
+        for operation in self._operations.unfinished(*self._works):
+            self._operations.change(operation, OperationState.QUEUED)
+        self._begin()
+
+    async def request(self, kind: str, wanted: Request, key: str | None) -> Operation:
+        """A new operation, or the one that already does the same; durable when this returns.
+
+        Raises NotNow, TooMany, KeyReused, CheckpointError.
+        """
+        await self._ours()
+        known = self._operations.recall(kind, wanted, key)
+        if known is not None:
+            return known
+        if self._closed or self._view.state is WorkerState.STOPPED:
+            raise NotNow("the service is stopping")
+        operation = self._operations.join(kind, wanted)
+        if operation is None:
+            if len(self._operations.unfinished(*self._works)) >= MOST_OPEN:
+                raise TooMany
+            operation = self._operations.create(kind, wanted)
+            _log.info("operation_requested", operation=operation.id, kind=kind, **wanted.model_dump(mode="json"))
+        self._operations.bind(operation, key)
+        await self._operations.keep()
+        self._begin()
+        return operation
+
+    async def close(self) -> None:
+        """Finish what is being done; the rest is the next service's."""
+        self._closed = True
+        if self._task is not None:
+            await self._task
+
+    def _begin(self) -> None:
+        if not self._closed and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._work_off())
+
+    async def _work_off(self) -> None:
+        while not self._closed and (waiting := self._operations.unfinished(*self._works)):
+            operation = waiting[0]
+            self._operations.change(operation, OperationState.RUNNING)
+            try:
+                result = await self._works[operation.kind](operation)
+            except Refused as refusal:
+                self._fail(operation, refusal.problem)
+            except CheckpointDamaged as error:
+                self._fail(operation, details(HTTPStatus.CONFLICT, "checkpoint-damaged", str(error)))
+            except CheckpointError as error:
+                self._fail(operation, details(HTTPStatus.SERVICE_UNAVAILABLE, "checkpoint-storage", str(error)))
+            except Exception:  # noqa: BLE001  # a bug in one piece of work must not keep the others waiting for ever
+                _log.exception("operation_crashed", operation=operation.id, kind=operation.kind)
+                text = "an unexpected error; the log has it as operation_crashed"
+                self._fail(operation, details(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", text))
+            else:
+                self._operations.succeed(operation, result)
+                _log.info("operation_succeeded", operation=operation.id, kind=operation.kind, **result.model_dump())
+
+    def _fail(self, operation: Operation, problem: ProblemDetails) -> None:
+        self._operations.fail(operation, problem)
+        _log.warning("operation_failed", operation=operation.id, kind=operation.kind, detail=problem.detail)
