@@ -132,9 +132,9 @@ def test_without_a_broker_or_a_topic_it_waits_and_added_partitions_are_read_from
     assert service.events("kafka_unavailable")
     assert samples(service)["penstock_degraded"] == 1
     visible = f"status, log `kafka_unavailable`, `penstock_degraded` {time.monotonic() - began:.1f} s"
+    service.until(lambda status: status["state"] == "waiting")
     killable_kafka.restart()
     service.until(lambda status: "does not exist" in str(status["degraded"]), deadline_s=15)
-    service.until(lambda status: status["state"] == "waiting")
     create_topic(servers, name)
     produce(servers, name, map(witness_record, range(100)))
     created_s = resumed_after(service, 0)
