@@ -1,6 +1,7 @@
 """The command line against a running service."""
 
 import json
+from pathlib import Path
 
 import pytest
 import typer
@@ -9,7 +10,8 @@ from typer.testing import CliRunner, Result
 from service import remote, settings_table
 from service.flags import flags_tree
 from streaming.errors import SettingsError
-from tests.service.conftest import Sidecar
+from tests.service.checkpoints import ledger_with, write
+from tests.service.conftest import Sidecar, SidecarFactory
 
 
 @pytest.fixture
@@ -42,6 +44,41 @@ def test_failed_operation_exits_1_with_its_reason(penstock: typer.Typer, trainin
     assert (refused.exit_code, refused.stderr) == (1, "penstock: disk full\n")
     missing = call(penstock, "checkpoints", "show", "e000009-s000000009", url=training.url)
     assert missing.exit_code == 1
+
+
+def test_checkpoints_and_dead_letters_are_steered_from_the_command_line(
+    penstock: typer.Typer, sidecar: SidecarFactory, tmp_path: Path
+) -> None:
+    ledger = ledger_with(trained=range(10), dead_lettered=[10])
+    (identifier,) = write(tmp_path / "run", ledger)
+    one = sidecar("well")
+    one.reach("training")
+    assert call(penstock, "checkpoints", "verify", identifier, url=one.url).output == "verified\n"
+    told = call(penstock, "checkpoints", "restore", identifier, "--dry-run", url=one.url)
+    assert "0 records would be trained again" in told.output
+    restored = call(penstock, "checkpoints", "restore", identifier, "--accept-loss", url=one.url)
+    assert restored.exit_code == 0
+    listed = json.loads(call(penstock, "dead-letters", "list", "--json", url=one.url).output)
+    assert listed["checkpoint_id"] == restored.output.strip()
+    assert "unknown: 1" in call(penstock, "dead-letters", "list", url=one.url).output
+    requeued = call(penstock, "dead-letters", "requeue", "--partition", "0", "--before", "11", url=one.url)
+    assert requeued.output == "1 records are owed again\n"
+    refused = call(penstock, "dead-letters", "requeue", url=one.url)
+    assert refused.exit_code == 1
+    assert "give reason, partitions or before" in refused.stderr
+
+
+def test_problem_is_answered_from_the_command_line(penstock: typer.Typer, sidecar: SidecarFactory) -> None:
+    one = sidecar("fails,well")
+    one.reach("failed")
+    assert (
+        "penstock problems resolve records-all-bad continue" in call(penstock, "problems", "list", url=one.url).output
+    )
+    wrong = call(penstock, "problems", "resolve", "records-all-bad", "accept", url=one.url)
+    assert (wrong.exit_code, "valid: continue" in wrong.stderr) == (1, True)
+    answered = call(penstock, "problems", "resolve", "records-all-bad", "continue", url=one.url)
+    assert answered.output.startswith("records-all-bad: continue, now ")
+    one.reach("training")
 
 
 def test_unreachable_service_exits_3(penstock: typer.Typer) -> None:

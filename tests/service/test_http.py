@@ -42,6 +42,13 @@ def test_lag_is_log_end_minus_position(training: Sidecar) -> None:
     assert partition["lag"] == 10**9 - partition["position"]
 
 
+def test_watch_that_breaks_is_told(sidecar: SidecarFactory) -> None:
+    one = sidecar("well")
+    one.watermarks.ends = None  # type: ignore[assignment]
+    error = eventually(lambda: one.status()["log_end_error"])
+    assert error.startswith("nobody looks at the topic any more, restart the service: AttributeError")
+
+
 @pytest.mark.parametrize("probe", ["livez", "readyz", "startupz"])
 def test_probes_answer_any_host_without_token(training: Sidecar, probe: str) -> None:
     response = training.http.get(f"/{probe}", headers={"Host": "10.1.2.3"})

@@ -1,0 +1,61 @@
+"""What the commands that talk to a running service share: options, exit codes, tables."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from service.client import Client, OperationFailed, Unreachable
+
+Url = Annotated[str, typer.Option(envvar="PENSTOCK_URL", help="The service's address.")]
+Token = Annotated[
+    str | None, typer.Option(envvar="PENSTOCK_TOKEN", help="Its token, where it wants one.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="The service's answer as it is.")]
+Cursor = Annotated[str | None, typer.Option(help="`next` of the page before.", show_default=False)]
+Wait = Annotated[bool, typer.Option(help="Wait until it is done.")]
+TimeoutS = Annotated[float, typer.Option(help="Longest wait, seconds.")]
+TIMEOUT_S = 310.0
+EPILOG = "Exit codes: 0 done · 1 the operation failed · 2 wrong usage · 3 the service isn't reachable."
+
+console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200)
+
+
+@contextmanager
+def service_at(url: str, token: str | None) -> Iterator[Client]:
+    """A client whose failures end the command with their exit code."""
+    try:
+        yield Client(url, token)
+    except OperationFailed as error:
+        typer.echo(f"penstock: {error}", err=True)
+        raise typer.Exit(1) from error
+    except Unreachable as error:
+        typer.echo(f"penstock: {error}", err=True)
+        raise typer.Exit(3) from error
+
+
+def show_answer(answer: Any, as_json: bool, pretty: Callable[[Any], None]) -> None:
+    if as_json:
+        typer.echo(json.dumps(answer, indent=1))
+    else:
+        pretty(answer)
+
+
+def print_next(page: dict[str, Any]) -> None:
+    if page["next"] is not None:
+        console.print(f"more with --cursor {page['next']}")
+
+
+def print_table(names: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        number = all(isinstance(row[name], int | None) for row in rows) and bool(rows)
+        table.add_column(name, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*["" if row[name] is None else str(row[name]) for name in names])
+    console.print(table)
