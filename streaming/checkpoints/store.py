@@ -9,7 +9,8 @@
 """
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from streaming.checkpoints import evaluations, history, lineage
@@ -85,10 +86,8 @@ class CheckpointStore:
         path = self.path(id)
         if not path.is_dir():
             raise CheckpointError(f"there is no checkpoint {id} in {self.directory}")
-        try:
+        with _naming(id):
             manifest = Manifest.decode(read(path / MANIFEST_FILE))
-        except CheckpointDamaged as error:
-            raise CheckpointDamaged(f"checkpoint {id}: {error}") from error
         if manifest.id != id:
             raise CheckpointDamaged(f"checkpoint {id}: its {MANIFEST_FILE} is that of {manifest.id}")
         return manifest
@@ -102,10 +101,8 @@ class CheckpointStore:
         blob = read(path)
         if FileEntry.of(blob) != entry:
             raise CheckpointDamaged(f"checkpoint {id}: {LEDGER_FILE} does not match its size and sha256")
-        try:
+        with _naming(id):
             return Ledger.load(blob, self._history.read(manifest.history))
-        except CheckpointDamaged as error:
-            raise CheckpointDamaged(f"checkpoint {id}: {error}") from error
 
     def verify(self, id: str) -> Manifest:
         """Hash every file, and remember the result for the list. Raises CheckpointDamaged naming the file.
@@ -117,7 +114,8 @@ class CheckpointStore:
             for name, expected in manifest.files.items():
                 if entry_of(self.path(id) / name) != expected:
                     raise CheckpointDamaged(f"checkpoint {id}: {name} does not match its size and sha256")
-            self._history.check(manifest.history)
+            with _naming(id):
+                self._history.check(manifest.history)
         except CheckpointDamaged:
             self._integrity[id] = "damaged"
             raise
@@ -275,3 +273,12 @@ class CheckpointStore:
             self._evaluations.remove({one.file for one in sets if one}, newest=sets[0].file)
         if not unreadable:  # its history may be all that is wanting when its manifest comes back from a copy
             self._history.remove({one.file for manifest in manifests for one in manifest.history})
+
+
+@contextmanager
+def _naming(id: str) -> Iterator[None]:
+    """Damage is that of a checkpoint."""
+    try:
+        yield
+    except CheckpointDamaged as error:
+        raise CheckpointDamaged(f"checkpoint {id}: {error}") from error

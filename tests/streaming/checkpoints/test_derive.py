@@ -11,6 +11,7 @@ from streaming.checkpoints.store import LEDGER_FILE, MODEL_FILE, CheckpointStore
 from streaming.control.messages import Score
 from streaming.errors import CheckpointDamaged, CheckpointError
 from streaming.ledger.ledger import Generation, Kind, Ledger
+from tests.streaming.checkpoints.disks import flip
 
 GENERATION = Generation("c1", "pets", "t1")
 CHANGED = {"parent", "cause", "epoch", "sequence", "created_at", "positions", "records"}
@@ -81,12 +82,6 @@ def test_the_derived_one_outlives_its_source(store: CheckpointStore) -> None:
     derived = derive(store, source, epoch=2, cause="restore")
     store.delete(source)
     assert store.verify(derived.id) == derived
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
 
 
 @pytest.mark.parametrize("harm", [flip, Path.unlink])
