@@ -27,7 +27,7 @@ _REMEDIES = {
     ],
     "data-lost": [
         "raise the topic's retention, or train faster: records were removed before they were read",
-        "where kafka.on_data_loss is stop: set it to continue to book the removed offsets as lost and go on",
+        "resolve it with `accept` once that is understood; where kafka.on_data_loss is stop, training goes on then",
     ],
     "dead-letters-blocked": [
         "create the dead-letter topic, or grant this user Describe and Write on it: it is tried again by itself",
@@ -35,6 +35,10 @@ _REMEDIES = {
     ],
     "directory-locked": ["stop the other service, or give this one a name or checkpoint.directory of its own"],
     "kafka-unavailable": ["nothing, if the broker comes back: it is tried again; else correct what the text names"],
+    "log-truncated": [
+        "resolve it with `retrain`: from the cut on the offsets are owed again, with whatever stands there now",
+        "or bring the lost part of the log back from another replica, then restart the service",
+    ],
     "mirror-failing": [
         "nothing for the training: only the offsets that Kafka's own tools show of the consumer group are old",
         "grant this user Read on the group, or stop whoever consumes under the same group id: it is tried again",
@@ -44,10 +48,12 @@ _REMEDIES = {
         "otherwise look into the broker's log for what the text names",
     ],
     "records-all-bad": [
-        "correct records.parse, or what the producer sends, then restart the service: none of them was settled"
+        "correct records.parse, or what the producer sends, then restart the service: none of them was settled",
+        "or, if the producer was mended, resolve it with `continue`: the bad ones are dead-lettered one by one",
     ],
     "records-mostly-bad": [
         "correct records.parse, or what the producer sends, then restart the service",
+        "or, if the producer was mended or they are expected, resolve it with `continue`: it is counted anew",
         "or raise records.max_bad_fraction, if so many bad records are expected",
     ],
     "restart-budget-exhausted": [
@@ -61,8 +67,9 @@ _REMEDIES = {
     "settings-unusable": ["correct the setting or the versions that the text names, then restart the service"],
     "topic-changed": [_ANEW, "or put kafka.topic back"],
     "topic-recreated": [
-        _ANEW,
+        "resolve it with `adopt`: the new topic is trained from its beginning, with the weights there are",
         "or correct kafka.topic and kafka.bootstrap_servers, if they name the wrong topic, and restart the service",
+        _ANEW,
     ],
     "user-code-failed": ["mend the function that the text names, or its module's place on PYTHONPATH, then restart"],
 }
