@@ -83,7 +83,7 @@ def assemble(settings: Settings, configure: Configure, channel: Channel, watch: 
         saver,
         book,
         learning,
-        channel,
+        channel.send,
         watch,
         confirm,
         decided,

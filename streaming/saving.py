@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import structlog
+from pydantic import BaseModel
 
 from streaming.book import Book
 from streaming.checkpoints.manifest import Cause, ManifestFields
 from streaming.checkpoints.saver import Saved, Saver, Snapshot
 from streaming.confirming import Confirmation
-from streaming.control.channel import Channel
 from streaming.control.messages import Committed, Save, SaveFailed
 from streaming.decided import Decided
 from streaming.errors import CheckpointError
@@ -38,7 +38,7 @@ class Lineage(NamedTuple):
 
 
 class Saving:
-    """Belongs to the main thread. Where it waits it calls `idle`, which keeps the status alive."""
+    """Belongs to the main thread. say: to the sidecar. Where it waits it calls `idle`, which keeps the status alive."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Saving:
         saver: Saver,
         book: Book,
         learning: Learning,
-        channel: Channel,
+        say: Callable[[BaseModel], None],
         watch: Watch,
         confirm: Confirmation,
         decided: Decided,
@@ -57,7 +57,7 @@ class Saving:
         self._saver = saver
         self._book = book
         self._learning = learning
-        self._channel = channel
+        self._say = say
         self._watch = watch
         self._confirm = confirm
         self._lineage = lineage
@@ -185,13 +185,13 @@ class Saving:
             self._saved = None
             self._failing_since = self._failing_since or time.monotonic()
             _log.error("checkpoint_failed", detail=saved.error)
-            self._channel.send(SaveFailed(detail=saved.error or "", request_ids=ids))
+            self._say(SaveFailed(detail=saved.error or "", request_ids=ids))
             return
         self._failing_since = None
         self._lineage = self._lineage._replace(parent=manifest.id)
         self.checkpointed = dict(manifest.positions)
         self._mirror(manifest.id, manifest.generation)
-        self._channel.send(
+        self._say(
             Committed(
                 checkpoint_id=manifest.id,
                 cause=saved.cause,
