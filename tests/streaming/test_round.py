@@ -52,7 +52,14 @@ class Pipeline:
     """A round with everything around it but tf.data."""
 
     def __init__(
-        self, log: Log, *, fraction: float = 0.0, bounded: bool = False, first_id: int = 0, settled: Iterable[int] = ()
+        self,
+        log: Log,
+        *,
+        fraction: float = 0.0,
+        bounded: bool = False,
+        patient: bool = False,
+        first_id: int = 0,
+        settled: Iterable[int] = (),
     ) -> None:
         self.log = log
         self.ledger = Ledger(Generation("c1", "pets", "t1"))
@@ -74,6 +81,7 @@ class Pipeline:
             range_records=RANGE,
             linger_s=LINGER_S,
             bounded=bounded,
+            patient=patient,
             clock=log.clock,
         )
         self.ranges: Iterator[RangeTuple] = self.round.ranges()
@@ -130,6 +138,18 @@ def test_without_a_backlog_a_round_ends_when_its_oldest_record_has_lingered() ->
     later = [pipeline.deliver_all(found) for found in pipeline.ranges]
     assert later
     assert LINGER_S <= pipeline.log.now_s - began_s <= LINGER_S + 2
+
+
+@pytest.mark.parametrize(("patient", "handed"), [(False, 1), (True, 2)])
+def test_a_patient_round_hands_out_the_last_record_however_old_the_others_are(patient: bool, handed: int) -> None:
+    pipeline = Pipeline(Log(p0=RANGE), patient=patient)
+    ranges = []
+    for found in pipeline.ranges:
+        ranges.append(found)
+        pipeline.deliver_all(found)
+        pipeline.log.ends[0] = RANGE + 3
+        pipeline.log.now_s += 2 * LINGER_S
+    assert len(ranges) == handed
 
 
 def test_a_record_that_was_settled_no_longer_ages() -> None:
