@@ -149,6 +149,7 @@ def test_a_patient_round_hands_out_the_last_record_however_old_the_others_are(pa
         pipeline.deliver_all(found)
         pipeline.log.ends[0] = RANGE + 3
         pipeline.log.now_s += 2 * LINGER_S
+        pipeline.log.tick_s = COALESCE_S
     assert len(ranges) == handed
 
 
