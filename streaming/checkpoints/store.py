@@ -83,9 +83,7 @@ class CheckpointStore:
 
     def manifest(self, id: str) -> Manifest:
         """Raises CheckpointError if there is no such checkpoint, CheckpointDamaged if its manifest isn't whole."""
-        path = self.path(id)
-        if not path.is_dir():
-            raise CheckpointError(f"there is no checkpoint {id} in {self.directory}")
+        path = self._existing(id)
         with _naming(id):
             manifest = Manifest.decode(read(path / MANIFEST_FILE))
         if manifest.id != id:
@@ -141,8 +139,7 @@ class CheckpointStore:
 
     def delete(self, id: str) -> None:
         """Remove a checkpoint. Raises CheckpointError if it is the newest valid one, or can't be removed."""
-        if not self.path(id).is_dir():
-            raise CheckpointError(f"there is no checkpoint {id} in {self.directory}")
+        self._existing(id)
         if id == self._newest_known():
             raise CheckpointError(f"checkpoint {id} is the newest valid one and can't be deleted: restore needs it")
         with os_errors(f"checkpoint {id} can't be deleted"):
@@ -243,11 +240,19 @@ class CheckpointStore:
         return manifest.id if manifest else None
 
     def _change_note(self, id: str, **changes: str | bool | None) -> None:
-        if not self.path(id).is_dir():
-            raise CheckpointError(f"there is no checkpoint {id} in {self.directory}")
+        self._existing(id)
         note = read_note(self._note_path(id)).model_copy(update=changes)
         with os_errors(f"checkpoint {id} can't be labelled or pinned"):
             write_note(self._note_path(id), note, self._files)
+
+    def _existing(self, id: str) -> Path:
+        """A checkpoint's directory. Raises CheckpointError if there is none, or if that can't be found out."""
+        path = self.path(id)
+        with os_errors(f"checkpoint {id} can't be read"):
+            there = path.is_dir()
+        if not there:
+            raise CheckpointError(f"there is no checkpoint {id} in {self.directory}")
+        return path
 
     def _note_path(self, id: str) -> Path:
         return self.path(id).with_suffix(".json")
