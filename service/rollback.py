@@ -131,7 +131,7 @@ class Rollback:
     async def _kept(self, operation: Operation, source: str) -> AsyncIterator[None]:
         """Pinned for so long: the worker's final save prunes, and could take away just this one."""
         progress = self._operations.progress(operation)
-        info = next((info for info in self._store.list() if info.id == source), None)
+        info = await asyncio.to_thread(self._shelf.find, source)
         pin = info is not None and (progress.unpin or not info.pinned)
         if pin:
             await self._operations.note(operation, progress.model_copy(update={"unpin": True}))

@@ -217,6 +217,29 @@ def test_service_killed_during_a_restore_has_done_it_once_in_the_end(
         assert not [info.id for info in CheckpointStore(run).list() if info.pinned]
 
 
+def test_service_that_is_stopped_finishes_the_restore_first(
+    sidecar: SidecarFactory, run: Path, line: list[str]
+) -> None:
+    one = sidecar("stubborn", grace_s=0.5)
+    one.reach("training")
+    where = restore(one, line[0]).headers["location"]
+    eventually(lambda: one.status()["state"] == "draining")
+    one.stop()
+    (manifest,) = restored(run)
+    again = sidecar("well")
+    assert again.http.get(where).json()["result"]["checkpoint_id"] == manifest.id
+
+
+def test_several_restores_are_done_one_after_the_other(sidecar: SidecarFactory, run: Path, line: list[str]) -> None:
+    one = sidecar("well")
+    one.reach("training")
+    answers = [restore(one, identifier, accept_loss=True) for identifier in line]
+    made = [one.operation(answer)["result"]["checkpoint_id"] for answer in answers]
+    assert [CheckpointStore(run).manifest(each).parent for each in made] == line
+    assert made == sorted(made)
+    one.reach("training")
+
+
 def flip(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
