@@ -14,10 +14,10 @@ FREE_OF_TENSORFLOW = (
     "service/",
     *(f"streaming/{name}.py" for name in ("settings", "errors", "arrays", "metrics", "round", "book", "logs")),
     *(f"streaming/{name}/" for name in ("ledger", "checkpoints", "control", "demo")),
-    "streaming/kafka/dead_letters.py",
+    *(f"streaming/kafka/{name}.py" for name in ("dead_letters", "letter", "letter_writer", "originals", "librdkafka")),
     *(f"streaming/kafka/{name}.py" for name in ("broker", "watch", "tails", "mirror", "retention", "headroom")),
     *(f"streaming/records/{name}.py" for name in ("png", "jpeg", "decode", "augment", "breaker", "example")),
-    *(f"streaming/records/{name}.py" for name in ("sample", "batch")),
+    *(f"streaming/records/{name}.py" for name in ("sample", "batch", "original", "reasons")),
     "streaming/training/evaluation.py",
 )
 SERVICE_MAY_USE = (
