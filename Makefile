@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --all-groups --extra demo
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-plain test-faults soak lint format bench bench-recovery bench-stall clean
+.PHONY: help env demo test test-plain test-faults mutants soak lint format bench bench-recovery bench-stall clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ test-plain: env ## the quick tier: no TensorFlow, no broker
 
 test-faults: env ## whatever breaks: 20 kills, disks, brokers, processes; 25 minutes, ends with a table
 	@$(RUN) pytest --faults -v tests/faults
+
+mutants: env ## deliberate mistakes, and the tests that notice them
+	@$(RUN) python -m tests.faults.mutants
 
 soak: env ## 200 kills, an hour
 	@$(RUN) pytest --faults --rounds 200 -v -k kill_rounds tests/faults

@@ -1,6 +1,7 @@
 """A durable write, with the disk failing at every step."""
 
 import errno
+import os
 import tempfile
 from pathlib import Path
 
@@ -101,3 +102,16 @@ def test_a_name_that_is_taken_is_an_error_and_no_reason_to_copy(tmp_path: Path) 
     with pytest.raises(FileExistsError):
         LocalFiles().link(tmp_path / "model", tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "taken"
+
+
+def test_content_then_name_then_directory_reach_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced, fsync = [], os.fsync
+
+    def noted(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        synced.append((_short(path), (tmp_path / "state.json").exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    write_durably(tmp_path / "state.json", b"one")
+    assert synced == [("temporary", False), (tmp_path.name, True)]
