@@ -10,7 +10,7 @@ from tests.faults.judge import judge
 from tests.faults.production import Production
 from tests.faults.scene import ALL_TRAINED, resumed_after, sees_degraded, settle
 from tests.faults.table import Results
-from tests.faults.test_kafka_topics import send, transaction
+from tests.faults.test_kafka_topics import PATIENCE_S, send, transaction
 from tests.faults.visible import Lookout
 from tests.faults.witness import WITNESS, witness_record
 from tests.line.line import Service, nap, produce
@@ -80,8 +80,7 @@ def test_a_transaction_outlives_its_coordinator(
             killed = time.monotonic()
             visible = sees_degraded(lookout)
             send(writer, name, range(first + 40, first + 80))
-            writer.commit_transaction() if commit else writer.abort_transaction()
-            writer.close()
+            writer.commit_transaction(PATIENCE_S) if commit else writer.abort_transaction(PATIENCE_S)
             produce(servers, name, map(witness_record, range(first + 80, first + 90)), partitions=2)
             resumed_after(service, trained)
             recoveries.append(time.monotonic() - killed)
