@@ -200,7 +200,7 @@ def test_restore_cut_short_is_taken_up_once(sidecar: SidecarFactory, run: Path, 
     one.reach("training")
 
 
-@pytest.mark.parametrize("wait_s", [0.0, 0.02, 0.05, 0.1, 0.2])
+@pytest.mark.parametrize("wait_s", [0.0, 0.05, 0.2])
 def test_service_killed_during_a_restore_has_done_it_once_in_the_end(
     tmp_path: Path, run: Path, line: list[str], wait_s: float
 ) -> None:
