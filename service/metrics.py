@@ -68,6 +68,7 @@ class Metrics(WorkerListener):
         self._save_time = gauge("checkpoint_last_success_timestamp_seconds", "When the newest checkpoint was taken.")
         self._state = gauge("worker_state", "1 for the present state.", ["state"])
         self._degraded = gauge("degraded", "1 while something outside keeps training from going on.")
+        self._problem = gauge("problem", "1 while there is such a problem that a person should know.", ["reason"])
         self._step = gauge("step", "Training step of the present weights.")
         self._ledger = gauge("ledger_records", "The ledger's book; goes back with a rollback.", ["kind"])
         self._loss = gauge("loss", "Training loss of the newest step.")
@@ -120,6 +121,9 @@ class Metrics(WorkerListener):
         for state in WorkerState:
             self._state.labels(state).set(state is view.state)
         self._degraded.set(view.degraded is not None)
+        self._problem.clear()
+        for problem in view.problems:
+            self._problem.labels(problem.type).set(1)
         self._step.set(view.step)
         for kind, count in view.records.items():
             self._ledger.labels(kind).set(count)

@@ -6,7 +6,7 @@ from service.lag import Lag
 from service.metrics import Metrics
 from service.worker_life import Ending, Reason
 from service.worker_view import WorkerView
-from streaming.control.messages import Sample, Status, WorkerState
+from streaming.control.messages import Problem, Sample, Status, WorkerState
 
 
 def frame(**counters: float) -> Status:
@@ -52,3 +52,14 @@ def test_every_state_has_a_series_and_one_of_them_holds() -> None:
     metrics.refresh()
     values = {s: registry.get_sample_value("penstock_worker_state", {"state": s}) for s in WorkerState}
     assert values == {s: float(s is WorkerState.STARTING) for s in WorkerState}
+
+
+def test_each_problem_has_a_series_while_it_stands() -> None:
+    registry, view = CollectorRegistry(), WorkerView(60)
+    metrics = Metrics(registry, view, Lag())
+    view.outage = Problem(type="kafka-unavailable", detail="", since=0.0)
+    metrics.refresh()
+    assert registry.get_sample_value("penstock_problem", {"reason": "kafka-unavailable"}) == 1
+    view.outage = None
+    metrics.refresh()
+    assert registry.get_sample_value("penstock_problem", {"reason": "kafka-unavailable"}) is None
