@@ -116,7 +116,8 @@ class ConfluentReader:
             self._idle.append(consumer)
 
     def _note(self, error: KafkaError) -> None:
-        self._last_error = error.str()
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # it follows the one that says why
+            self._last_error = error.str()
 
 
 def _columns(messages: list[Message]) -> tuple[Array, ...]:
