@@ -9,10 +9,13 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
+
 from streaming.errors import CheckpointError
 
 WAIT_S = 30.0
 _RETRY_S = 0.2
+_log = structlog.get_logger()
 
 
 class DirectoryLocked(CheckpointError):
@@ -29,8 +32,11 @@ class DirectoryLock:
 
     async def acquire(self) -> None:
         """Wait for the lock. Raises DirectoryLocked, naming the holder, after `wait_s`."""
-        deadline = time.monotonic() + self._wait_s
+        deadline, awaited = time.monotonic() + self._wait_s, False
         while not await asyncio.to_thread(self._try):
+            if not awaited:
+                _log.warning("directory_lock_awaited", holder=self._holder(), seconds=self._wait_s)
+                awaited = True
             if time.monotonic() >= deadline:
                 raise DirectoryLocked(f"{self._path.parent.parent} is in use by {self._holder()}; stop that one first")
             await asyncio.sleep(_RETRY_S)
