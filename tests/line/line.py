@@ -75,8 +75,13 @@ class Service:
     def signal(self, number: signal.Signals) -> int:
         """Send it to the sidecar and wait; its exit code."""
         assert self._process is not None
-        self._process.send_signal(number)
+        self.send(number)
         return self._process.wait(60)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it to the sidecar."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def wait(self) -> int:
         assert self._process is not None
