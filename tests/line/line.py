@@ -72,16 +72,16 @@ class Service:
             arguments = [PENSTOCK, *command] if command else [sys.executable, "-m", "service"]
             self._process = subprocess.Popen(arguments, env=environment, stdout=log, stderr=log)
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it to the sidecar."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def signal(self, number: signal.Signals) -> int:
         """Send it to the sidecar and wait; its exit code."""
         assert self._process is not None
         self.send(number)
         return self._process.wait(60)
-
-    def send(self, number: signal.Signals) -> None:
-        """Send it to the sidecar."""
-        assert self._process is not None
-        self._process.send_signal(number)
 
     def wait(self) -> int:
         assert self._process is not None
