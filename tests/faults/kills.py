@@ -42,7 +42,6 @@ class Scene:
     """What was known right before a kill. fetched: partition -> offset behind the highest one read."""
 
     step: int
-    trained: int
     fetched: dict[int, int]
 
 
@@ -77,25 +76,19 @@ class Killer:
 
     def _aim(self, phase: Phase) -> Scene:
         """Wait for a sign of the phase; the newest status before it is over."""
-        service, deadline = self._service, time.monotonic() + AIM_S
-        first = status = service.status()
-        while time.monotonic() < deadline:
-            if phase is Phase.SAVE:
-                if any(service.checkpoints.glob(".tmp-e*")):
-                    break
-                nap(0.001)
-                continue
-            status = service.status()
-            read = sum(each["fetched"] for each in partitions(status)) > sum(
-                each["fetched"] for each in partitions(first)
-            )
-            stepped = status["step"] > first["step"]
-            if read and not stepped if phase is Phase.READ else stepped:
-                break
-            first = status
-        if phase is not Phase.SAVE:
-            nap(self._rng.uniform(0.001, SPREAD_S))
+        if phase is Phase.SAVE:
+            status = self._service.status()
+            await_save(self._service.checkpoints)
             return scene_of(status)
+        last: list[Any] = [self._service.status()]
+
+        def sign(status: Any) -> bool:
+            before, last[0] = last[0], status
+            stepped, read = status["step"] > before["step"], fetched(status) > fetched(before)
+            return read and not stepped if phase is Phase.READ else stepped
+
+        status = self._service.until(sign, AIM_S)
+        nap(self._rng.uniform(0, SPREAD_S))
         return scene_of(status)
 
     def _kill(self, victim: str, pid: int) -> bool:
@@ -148,15 +141,27 @@ def partitions(status: Any) -> list[Any]:
     return list(status["partitions"])
 
 
+def fetched(status: Any) -> int:
+    return sum(each["fetched"] for each in partitions(status))
+
+
 def scene_of(status: Any) -> Scene:
-    fetched = {each["partition"]: each["fetched"] for each in partitions(status)}
-    return Scene(status["step"], status["records"]["trained"], fetched)
+    read = {each["partition"]: each["fetched"] for each in partitions(status)}
+    return Scene(status["step"], read)
 
 
 def newest_manifest(checkpoints: Path) -> Any:
     """Of the newest durable checkpoint, read from the disk as anyone can."""
     newest = max(path for path in checkpoints.iterdir() if path.is_dir() and path.name.startswith("e0"))
     return json.loads((newest / "manifest.json").read_text())
+
+
+def await_save(checkpoints: Path) -> None:
+    """Until a checkpoint is being written."""
+    deadline = time.monotonic() + AIM_S
+    while not any(checkpoints.glob(".tmp-e*")):
+        assert time.monotonic() < deadline, "no save came"
+        nap(0.001)
 
 
 def await_end(pid: int) -> None:
