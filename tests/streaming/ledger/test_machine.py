@@ -6,12 +6,12 @@ The model is a plain dictionary offset -> (kind, reason) a partition, copied whe
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from pyroaring import BitMap64
 
 from streaming.errors import AlreadySettled
@@ -21,12 +21,14 @@ from streaming.ledger.segment import Segment
 
 GENERATION = Generation("c1", "pets", "t1")
 WORKERS = 2
+END = 140
 REASONS = ["image", "mask_size"]
 Truth = dict[int, dict[int, tuple[Kind, str]]]
 
 workers = st.integers(0, WORKERS - 1)
-offsets = st.integers(0, 140)
-some_offsets = st.frozensets(offsets, max_size=30)
+kinds = st.sampled_from([Kind.TRAINED, Kind.TRAINED, Kind.DEAD_LETTERED, Kind.DEAD_LETTERED, Kind.ABSENT])
+reasons = st.sampled_from(["", *REASONS])
+some_offsets = st.frozensets(st.integers(0, END), max_size=30)
 
 
 @dataclass
@@ -40,11 +42,10 @@ class Saved:
 
 @dataclass
 class Worker:
-    """A ledger, what it should hold, and the ranges that were read and not trained."""
+    """A ledger, and what it should hold."""
 
     ledger: Ledger
     truth: Truth
-    read: list[tuple[int, int]] = field(default_factory=list)
 
 
 def copied(truth: Truth) -> Truth:
@@ -61,8 +62,9 @@ class LedgerMachine(RuleBasedStateMachine):
     )
     def begin(self, origins: list[int], segment_offsets: int, seed: int) -> None:
         self.rng = random.Random(seed)
+        self.size = segment_offsets
         self.origins = dict(enumerate(origins))
-        self.ends = {partition: origin + 5 for partition, origin in self.origins.items()}
+        self.ends = {partition: origin + 40 for partition, origin in self.origins.items()}
         first = Ledger(GENERATION, segment_offsets)
         for partition, origin in self.origins.items():
             first.open_partition(partition, origin)
@@ -74,48 +76,46 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # what workers do
 
-    @rule(partition=st.integers(0, 2), records=st.integers(1, 40))
+    @rule(partition=st.integers(0, 2), records=st.integers(10, 60))
     def produce(self, partition: int, records: int) -> None:
         if partition in self.ends:
-            self.ends[partition] = min(self.ends[partition] + records, 140)
+            self.ends[partition] = min(self.ends[partition] + records, END)
 
-    @rule(worker=workers, records=st.integers(1, 20), window=st.integers(1, 60), ranges=st.integers(1, 6))
-    def read(self, worker: int, records: int, window: int, ranges: int) -> None:
-        """A round begins: what was read before is dropped, ranges are planned from the ledger and read."""
+    @rule(
+        worker=workers,
+        records=st.integers(3, 30),
+        window=st.integers(10, 90),
+        ranges=st.integers(2, 9),
+        batches=st.lists(st.tuples(st.integers(4, 25), kinds, reasons), min_size=1, max_size=8),
+    )
+    def run_a_round(
+        self, worker: int, records: int, window: int, ranges: int, batches: list[tuple[int, Kind, str]]
+    ) -> None:
+        """Ranges are planned from the ledger, read, shuffled, settled in batches; what is left is dropped with it."""
         mine = self.of(worker)
-        planner = Planner(
-            mine.ledger, range_records=records, range_bytes=1 << 20, backlog_window=window, rng=self.rng, first_id=0
-        )
-        ends = {partition: end for partition, end in self.ends.items() if self.owner(partition) == worker}
-        mine.read = []
-        for _ in range(ranges):
-            planned = planner.next_range(ends)
-            if planned is None:
-                break
-            mine.read += [(planned.partition, offset) for offset in planned.wanted]
-        assert len(mine.read) == len(set(mine.read))
-        assert not any(offset in mine.truth[partition] for partition, offset in mine.read)
+        read = self.planned(mine, self.ends_of(worker), records, window)[: records * ranges]
+        self.rng.shuffle(read)
+        for size, kind, reason in batches:
+            batch, read = read[:size], read[size:]
+            why = reason if kind is Kind.DEAD_LETTERED else ""
+            for partition in {partition for partition, _ in batch}:
+                settled = [offset for its, offset in batch if its == partition]
+                mine.ledger.record(partition, kind, settled, why)
+                mine.truth[partition] |= dict.fromkeys(settled, (kind, why))
 
-    @rule(worker=workers, batch=st.integers(1, 25), kind=st.sampled_from(Kind), reason=st.sampled_from(["", *REASONS]))
-    def settle(self, worker: int, batch: int, kind: Kind, reason: str) -> None:
-        """Some of what was read is settled in any order; the rest stays in the shuffle buffer."""
-        mine = self.of(worker)
-        self.rng.shuffle(mine.read)
-        done, mine.read = mine.read[:batch], mine.read[batch:]
-        why = reason if kind is Kind.DEAD_LETTERED else ""
-        for partition in {partition for partition, _ in done}:
-            settled = [offset for its, offset in done if its == partition]
-            mine.ledger.record(partition, kind, settled, why)
-            mine.truth[partition] |= dict.fromkeys(settled, (kind, why))
-
-    @rule(partition=st.integers(0, 2), start=offsets, stop=offsets, kind=st.sampled_from([Kind.LOST, Kind.EXCLUDED]))
-    def settle_a_range(self, partition: int, start: int, stop: int, kind: Kind) -> None:
+    @rule(
+        partition=st.integers(0, 2),
+        start=st.integers(0, END),
+        length=st.integers(1, 50),
+        kind=st.sampled_from([Kind.LOST, Kind.EXCLUDED]),
+    )
+    def settle_a_range(self, partition: int, start: int, length: int, kind: Kind) -> None:
         if partition in self.origins:
             mine = self.of(self.owner(partition))
-            new = [o for o in range(max(start, self.origins[partition]), stop) if o not in mine.truth[partition]]
-            assert mine.ledger.record_range(partition, kind, start, stop) == len(new)
+            owed = range(max(start, self.origins[partition]), start + length)
+            new = [offset for offset in owed if offset not in mine.truth[partition]]
+            assert mine.ledger.record_range(partition, kind, start, start + length) == len(new)
             mine.truth[partition] |= dict.fromkeys(new, (kind, ""))
-            mine.read = []  # its round is dropped: what it has read may be settled now
 
     @rule(partition=st.integers(0, 2), more=some_offsets, data=st.data())
     def a_settled_offset_is_refused(self, partition: int, more: frozenset[int], data: st.DataObject) -> None:
@@ -141,10 +141,11 @@ class LedgerMachine(RuleBasedStateMachine):
             owed = self.of(self.owner(partition)).ledger.of_reason(partition, reason)
             self.owe(partition, owed, lambda ledger: ledger.unsettle(partition, owed))
 
-    @rule(partition=st.integers(0, 2), end=offsets)
-    def truncate(self, partition: int, end: int) -> None:
+    @rule(partition=st.integers(0, 2), back=st.integers(0, 40))
+    def truncate(self, partition: int, back: int) -> None:
         if partition in self.origins:
-            self.owe(partition, range(end, 200), lambda ledger: ledger.truncate(partition, end))
+            end = max(self.of(self.owner(partition)).ledger.highest(partition) - back, 0)
+            self.owe(partition, range(end, 2 * END), lambda ledger: ledger.truncate(partition, end))
             assert self.of(self.owner(partition)).ledger.highest(partition) <= max(end, self.origins[partition])
 
     # what happens to them
@@ -158,8 +159,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self.history |= {each.sha256: each.dump() for each in segments if each.sha256 not in self.history}
         self.saves.append(Saved(merged.dump(), [each.sha256 for each in segments], truth))
 
-    @precondition(lambda self: len(self.saves) > 0)
-    @rule(back=st.integers(0, 3), count=st.integers(1, WORKERS))
+    @rule(count=st.integers(1, WORKERS))
+    def save_and_deal_anew(self, count: int) -> None:
+        self.save()
+        self.restart(0, count)
+
+    @rule(back=st.integers(0, 2), count=st.integers(1, WORKERS))
     def restart(self, back: int, count: int) -> None:
         """Everything dies, and as many workers as there may be now go on from a save; partitions are dealt anew."""
         saved = self.saves[-1 - min(back, len(self.saves) - 1)]
@@ -171,6 +176,20 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def owner(self, partition: int) -> int:
         return partition % len(self.workers)
+
+    def ends_of(self, worker: int) -> dict[int, int]:
+        worker %= len(self.workers)
+        return {partition: end for partition, end in self.ends.items() if self.owner(partition) == worker}
+
+    def planned(self, worker: Worker, ends: dict[int, int], records: int, window: int) -> list[tuple[int, int]]:
+        """Everything that the planner wants, in its order."""
+        planner = Planner(
+            worker.ledger, range_records=records, range_bytes=1 << 20, backlog_window=window, rng=self.rng, first_id=0
+        )
+        wanted = []
+        while (planned := planner.next_range(ends)) is not None:
+            wanted += [(planned.partition, offset) for offset in planned.wanted]
+        return wanted
 
     def of(self, worker: int) -> Worker:
         return self.workers[worker % len(self.workers)]
@@ -187,24 +206,19 @@ class LedgerMachine(RuleBasedStateMachine):
     def every_answer_is_that_of_the_dictionary(self) -> None:
         for worker in getattr(self, "workers", []):
             for partition, origin in self.origins.items():
-                agree(worker.ledger, partition, origin, worker.truth[partition])
+                agree(worker.ledger, partition, origin, self.size, worker.truth[partition])
 
     @invariant()
     def the_planner_wants_exactly_what_is_owed(self) -> None:
         for number, worker in enumerate(getattr(self, "workers", [])):
-            ends = {partition: end for partition, end in self.ends.items() if self.owner(partition) == number}
-            planner = Planner(
-                worker.ledger, range_records=50, range_bytes=1 << 20, backlog_window=70, rng=self.rng, first_id=0
-            )
-            wanted = []
-            while (planned := planner.next_range(ends)) is not None:
-                wanted += [(planned.partition, offset) for offset in planned.wanted]
+            ends = self.ends_of(number)
+            wanted = self.planned(worker, ends, records=50, window=70)
             owed = {(p, o) for p, end in ends.items() for o in range(self.origins[p], end) if o not in worker.truth[p]}
             assert len(wanted) == len(owed)
             assert set(wanted) == owed
 
 
-def agree(ledger: Ledger, partition: int, origin: int, truth: dict[int, tuple[Kind, str]]) -> None:
+def agree(ledger: Ledger, partition: int, origin: int, size: int, truth: dict[int, tuple[Kind, str]]) -> None:
     kinds = {kind: list(ledger.of_kind(partition, kind, 0, 1000)) for kind in Kind}
     assert kinds == {kind: sorted(o for o, (its, _) in truth.items() if its == kind) for kind in Kind}
     assert {kind: n for kind in Kind if (n := ledger.count(partition, kind))} == Counter(k for k, _ in truth.values())
@@ -216,9 +230,10 @@ def agree(ledger: Ledger, partition: int, origin: int, truth: dict[int, tuple[Ki
     assert list(ledger.ahead(partition)) == sorted(offset for offset in truth if offset > position)
     assert ledger.highest(partition) == max([position, *(offset + 1 for offset in truth)])
     assert list(ledger.settled(partition)) == sorted(truth)
+    stretches = ((max(at, origin), at + size) for at in range(origin - origin % size, 2 * END, size))
     sealed = [(each.start, each.stop) for its, each in ledger.segments() if its == partition]
-    assert all(offset in truth for start, stop in sealed for offset in range(start, stop))
+    assert sealed == [(start, stop) for start, stop in stretches if truth.keys() >= set(range(start, stop))]
 
 
-LedgerMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+LedgerMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
 test_a_ledger_is_a_dictionary_of_offsets_whatever_happens = LedgerMachine.TestCase
