@@ -148,7 +148,7 @@ def test_without_a_broker_or_a_topic_it_waits_and_added_partitions_are_read_from
     grown = lookout.sees(
         status=lambda status: len(status["partitions"]) == 3,
         event="partition_added",
-        metric=f"penstock_position{{{name},2}}",
+        metric=f"penstock_position{{2,{name}}}",
     )
     status = settle(service, servers, name)
     assert status["degraded"] is None
