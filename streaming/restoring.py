@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
-import safetensors.numpy
 import structlog
 
 from streaming.book import Book
 from streaming.checkpoints.manifest import EvaluationFile, Manifest
 from streaming.checkpoints.saver import Saver
 from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
+from streaming.checkpoints.weights import read_weights
 from streaming.decided import Decided
 from streaming.errors import CheckpointDamaged, UserCodeError
 from streaming.learning import Learning
@@ -38,7 +38,7 @@ def restore(
     state = manifest.trainer_state
     for name, (before, now) in changed(state.get("new_run", {}), settings).items():
         _log.warning("setting_needs_new_run", setting=name, before=before, now=now, checkpoint=manifest.id)
-    learning.trainer.load(safetensors.numpy.load_file(store.path(manifest.id) / MODEL_FILE))
+    learning.trainer.load(read_weights(store.path(manifest.id) / MODEL_FILE))
     if settings.model.learning_rate != state["configured_learning_rate"]:
         try:
             learning.trainer.learning_rate = settings.model.learning_rate

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 
 from streaming.arrays import Array
 
@@ -28,6 +27,7 @@ def main(arguments: list[str]) -> None:
 def score(directory: Path, checkpoint_id: str, seed: int, count: int) -> dict[str, object]:
     """Build the model, load the checkpoint's weights, score `count` drawn pets. Raises PenstockError."""
     from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
+    from streaming.checkpoints.weights import read_weights
     from streaming.decoding import build_decoder
     from streaming.demo.synthetic import synthetic
     from streaming.records.decode import Decoded
@@ -39,7 +39,7 @@ def score(directory: Path, checkpoint_id: str, seed: int, count: int) -> dict[st
     trainer = Trainer(build_model(settings), settings)
     store = CheckpointStore(directory)
     store.verify(checkpoint_id)
-    trainer.load(safetensors.numpy.load_file(store.path(checkpoint_id) / MODEL_FILE))
+    trainer.load(read_weights(store.path(checkpoint_id) / MODEL_FILE))
     decode = build_decoder(settings, labels=trainer.labels)
     decoded = [decode(record.value or b"", record.key or b"") for record in synthetic(seed, count=count)]
     good = [one for one in decoded if isinstance(one, Decoded)]

@@ -5,12 +5,10 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-import safetensors.numpy
-
 from streaming.arrays import Array
 from streaming.checkpoints.manifest import Cause, EvaluationFile, Manifest, ManifestFields
 from streaming.checkpoints.store import LEDGER_FILE, MODEL_FILE, CheckpointStore
+from streaming.checkpoints.weights import encode
 from streaming.control.messages import Save
 from streaming.errors import CheckpointError
 from streaming.ledger.ledger import Generation, Ledger
@@ -135,13 +133,10 @@ class Saver:
         self._result = Saved(manifest, error, tuple(requests), snapshot.fields.cause, duration_s, snapshot.stall_s)
 
     def _commit(self, snapshot: Snapshot) -> Manifest:
-        for name, values in snapshot.variables.items():
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                raise CheckpointError(f"variable {name} holds values that are not finite; not saved")
+        weights = encode(snapshot.variables)
         evaluation = self._evaluation_file(snapshot)
         history = self._store.write_history(snapshot.ledger)
         fields = snapshot.fields.model_copy(update={"evaluation": evaluation, "history": history})
-        weights = safetensors.numpy.save(snapshot.variables)
         return self._store.write(fields, {MODEL_FILE: weights, LEDGER_FILE: snapshot.ledger.dump()})
 
     def _evaluation_file(self, snapshot: Snapshot) -> EvaluationFile | None:

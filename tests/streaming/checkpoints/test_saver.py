@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -53,7 +54,7 @@ class Training:
 
     def snapshot(self, cause: Cause) -> Snapshot:
         self.sequence += 1
-        ledger = Ledger(GENERATION)
+        ledger = Ledger(GENERATION, segment_offsets=2)
         ledger.open_partition(0, 0)
         ledger.record(0, Kind.TRAINED, range(self.sequence))
         fields = ManifestFields(
@@ -202,6 +203,31 @@ def test_values_that_are_not_finite_are_refused_by_name(start: Start, value: flo
     assert saved.error == "variable dense/bias holds values that are not finite; not saved"
     assert [request.request_id for request in saved.requests] == ["r"]
     assert training.store.list() == []
+
+
+@pytest.mark.parametrize("values", [np.array([1], "S4"), np.array([1], ml_dtypes.float8_e4m3fn)])
+def test_a_variable_that_no_file_can_hold_fails_the_save_by_name(start: Start, values: Array) -> None:
+    training = start()
+    training.variables["lookup/table"] = values
+    saved = training.save()
+    assert saved.manifest is None
+    assert "variable lookup/table is of type" in (saved.error or "")
+
+
+def test_sealed_history_is_durable_before_the_checkpoint_that_names_it(start: Start) -> None:
+    training = start(keep=2)
+    for _ in range(5):
+        training.save()
+    newest = training.store.list()[0]
+    manifest = training.store.verify(newest.id)
+    assert [one.file.split("-")[1] for one in manifest.history] == ["0000000000000000000", "0000000000000000002"]
+    assert training.store.ledger(newest.id).position(0) == 5
+    training.disk.full = True
+    training.sequence += 2
+    assert "history/" in (training.save().error or "")
+    assert training.store.list()[0].id == newest.id
+    training.disk.full = False
+    assert training.save().manifest is not None
 
 
 def test_a_full_disk_is_told_and_the_next_save_works(start: Start) -> None:
