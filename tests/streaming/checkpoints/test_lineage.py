@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from streaming.checkpoints.manifest import checkpoint_id
+from streaming.checkpoints.manifest import EvaluationFile, Manifest, checkpoint_id
 from streaming.checkpoints.store import LEDGER_FILE, MODEL_FILE, CheckpointStore
 from streaming.errors import CheckpointDamaged, CheckpointError
 from tests.streaming.checkpoints.disks import cut, flip
-from tests.streaming.checkpoints.samples import OPTIMIZER_FILE, commit, ids
+from tests.streaming.checkpoints.samples import OPTIMIZER_FILE, SEGMENT_OFFSETS, commit, ids, ledger
 
 
 @pytest.fixture
@@ -80,3 +80,69 @@ def test_a_checkpoint_of_a_later_release_stops_the_start_instead_of_being_passed
     path.write_text(json.dumps(later | {"sha256": hashlib.sha256(canonical).hexdigest()}))
     with pytest.raises(CheckpointError, match="upgrade penstock"):
         store.newest_valid()
+
+
+def tree(store: CheckpointStore) -> set[str]:
+    return {str(path.relative_to(store.directory)) for path in store.directory.rglob("*") if path.is_file()}
+
+
+def whole(store: CheckpointStore) -> Manifest:
+    """The newest of two checkpoints, with sealed history and an evaluation set."""
+    commit(store, 1, book=ledger(3))
+    file, sha256 = store.write_evaluation(1, 10, b"set")
+    evaluation = EvaluationFile(set=1, file=file, sha256=sha256)
+    return store.manifest(commit(store, 2, book=ledger(2 * SEGMENT_OFFSETS + 3), evaluation=evaluation))
+
+
+FILES_OF_A_CHECKPOINT = 7  # manifest, model, optimizer, ledger, two segments of history, evaluation set
+
+
+@pytest.mark.parametrize("harm", [flip, cut, Path.unlink])
+@pytest.mark.parametrize("number", range(FILES_OF_A_CHECKPOINT))
+def test_whichever_file_is_harmed_training_goes_on_without_it_and_nothing_is_deleted(
+    store: CheckpointStore, harm: Callable[[Path], None], number: int
+) -> None:
+    newest = whole(store)
+    assert newest.evaluation is not None
+    own = [f"{newest.id}/{name}" for name in ("manifest.json", *newest.files)]
+    names = [*own, *(one.file for one in newest.history), newest.evaluation.file]
+    assert len(names) == FILES_OF_A_CHECKPOINT
+    victim = names[number]
+    harm(store.directory / victim)
+    before = tree(store)
+
+    successor = CheckpointStore(store.directory)
+    found, passed_over = successor.newest_valid()
+    assert found is not None
+    if victim == newest.evaluation.file:  # scores begin anew, and nothing else is lost
+        assert (found, passed_over) == (newest, [])
+        with pytest.raises(CheckpointDamaged, match=victim):
+            successor.read_evaluation(victim, newest.evaluation.sha256)
+    else:
+        assert (found.id, passed_over) == (checkpoint_id(1, 1), [newest.id])
+        with pytest.raises(CheckpointDamaged, match=f"{newest.id}.*{Path(victim).name}"):
+            successor.verify(newest.id)
+    commit(successor, 1, epoch=2, parent=found.id, book=ledger(5), cause="restore")
+    successor.prune(9, 0, 0)
+    successor.clean()
+    assert tree(store) >= before
+
+
+@pytest.mark.parametrize("harm", [flip, cut, Path.unlink])
+def test_a_refused_start_leaves_every_file_as_it_is(store: CheckpointStore, harm: Callable[[Path], None]) -> None:
+    newest = whole(store)
+    harm(store.path(checkpoint_id(1, 1)) / LEDGER_FILE)
+    harm(store.directory / newest.history[0].file)
+    before = tree(store)
+    successor = CheckpointStore(store.directory)
+    with pytest.raises(CheckpointError, match=r"refusing to start from scratch.*s000000002, .*s000000001 are damaged"):
+        successor.newest_valid()
+    successor.prune(1, 0, 0)
+    successor.clean()
+    assert tree(store) == before
+
+
+def test_a_folder_that_cannot_be_read_is_no_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="Not a directory"):
+        CheckpointStore(tmp_path / "file").newest_valid()
