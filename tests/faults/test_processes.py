@@ -95,6 +95,8 @@ def test_of_two_services_on_one_directory_one_waits_and_takes_over_when_the_othe
 ) -> None:
     name, servers = topic(2), kafka.bootstrap_servers
     first = witness(name)
+    for other in ("second", "third"):
+        (tmp_path / other).mkdir()
     with Production(servers, name, witness_record, partitions=2) as production:
         first.until(lambda status: status["step"] > 10)
         second = witness(name, {"checkpoint.directory": first.checkpoints}, directory=tmp_path / "second")
