@@ -27,6 +27,7 @@ from streaming.control.messages import (
 )
 
 FAREWELL_S = 5.0
+LAST_LOOK_S = 0.1
 CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE})
 _log = structlog.get_logger()
 
@@ -123,13 +124,22 @@ class WorkerLife:
                 self._leave_within(FAREWELL_S)
             if self._leave_by is not None and time.monotonic() > self._leave_by:
                 self._link.kill()
-            elif self._leave_by is None and self._view.silent:
+            elif self._leave_by is None and self._view.silent and await self._still_silent():
                 self._stall()
             self._changed.clear()
             await self._until_changed(self._nap_s())
 
+    async def _still_silent(self) -> bool:
+        """Whether nothing has been said, once what has arrived is read, too.
+
+        After a pause of this process itself (SIGSTOP) epoll reports a timeout and no frames (PEP 475), so that the
+        watch wakes before they are read.
+        """
+        await asyncio.sleep(LAST_LOOK_S)
+        return self._leave_by is None and self._view.silent
+
     def _nap_s(self) -> float:
-        """Until the next look; short, so that after a pause of this process itself frames are read before judging."""
+        """Until the next look."""
         left_s = self._view.patience_s - self._view.overdue_s
         if self._leave_by is not None:
             left_s = self._leave_by - time.monotonic()
