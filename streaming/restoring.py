@@ -10,7 +10,7 @@ from streaming.checkpoints.saver import Saver
 from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
 from streaming.checkpoints.weights import read_weights
 from streaming.decided import Decided
-from streaming.errors import CheckpointDamaged, UserCodeError
+from streaming.errors import CheckpointDamaged, CheckpointError, UserCodeError
 from streaming.learning import Learning
 from streaming.new_run import changed
 from streaming.settings import Settings
@@ -33,6 +33,7 @@ def restore(
     manifest, passed_over = store.newest_valid()
     for damaged in passed_over:
         _log.error("checkpoint_damaged", checkpoint=damaged)
+        _keep(store, damaged)
     if manifest is None:
         return Restored(None, passed_over)
     state = manifest.trainer_state
@@ -54,6 +55,14 @@ def restore(
     learning.scoring.restore(state["scoring"], kept)
     _log.info("restored", checkpoint=manifest.id, step=manifest.step, positions=dict(manifest.positions))
     return Restored(manifest, passed_over)
+
+
+def _keep(store: CheckpointStore, damaged: str) -> None:
+    """Pin the evidence: to the retention of a later process, which didn't hash it, it looks as good as any."""
+    try:
+        store.set_pinned(damaged, pinned=True)
+    except CheckpointError as error:
+        _log.warning("damaged_checkpoint_not_pinned", checkpoint=damaged, detail=str(error))
 
 
 def _evaluation(settings: Settings, store: CheckpointStore, named: EvaluationFile) -> EvaluationSet:

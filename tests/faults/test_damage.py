@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from streaming.checkpoints.store import CheckpointStore
+from streaming.errors import CheckpointDamaged
 from tests.conftest import Broker, TopicFactory
 from tests.faults.conftest import ServeWitness
 from tests.faults.judge import judge
@@ -89,13 +91,16 @@ def test_a_damaged_newest_checkpoint_is_passed_over_for_its_parent(
     verdict = judge(service, servers, name, service.checkpoint())
     assert verdict.exact, verdict
     assert verdict.records == sent
-    listed = {each["id"]: each["integrity"] for each in service.get("/v1/checkpoints?limit=100")["checkpoints"]}
-    assert all(listed.get(victim, "damaged") == "damaged" for victim in victims), listed
-    assert all((service.checkpoints / victim).is_dir() for victim in victims), "evidence was removed"
+    listed = {each["id"]: each["pinned"] for each in service.get("/v1/checkpoints?limit=100")["checkpoints"]}
+    assert all(listed.get(victim) for victim in victims), f"evidence {victims} isn't kept: {listed}"
+    store = CheckpointStore(service.checkpoints)
+    for victim in victims:
+        with pytest.raises(CheckpointDamaged):
+            store.verify(victim)
     results.add(
         f"newest checkpoint {damage.__name__}, each file",
         verdict,
         rounds=len(FILES),
-        outcome="its parent was restored, what came after trained again, the damaged one kept",
+        outcome="its parent was restored, what came after trained again, the damaged one pinned",
         visible=f"after the restore: {seen}",
     )
