@@ -28,7 +28,7 @@ test-plain: env ## the quick tier: no TensorFlow, no broker
 	@$(RUN) pytest -m "not tf and not kafka"
 
 test-faults: env ## whatever breaks: 20 kills, disks, brokers, processes; 25 minutes, ends with a table
-	@$(RUN) pytest --faults -v tests/faults
+	@$(RUN) pytest --faults -v tests/faults tests/line/test_deterministic.py tests/line/test_topic_life.py
 
 mutants: env ## deliberate mistakes, and the tests that notice them
 	@$(RUN) python -m tests.faults.mutants

@@ -51,6 +51,7 @@ def test_a_frozen_broker_is_waited_for(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 def test_a_killed_broker_comes_back_under_live_production(
     killable_kafka: EmbeddedKafka, topic: TopicFactory, witness: ServeWitness, results: Results, reader: str

@@ -25,6 +25,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
         yield cluster
 
 
+@pytest.mark.slow
 def test_a_dead_leader_costs_seconds_and_no_record(
     cluster: KafkaCluster, tmp_path_factory: pytest.TempPathFactory, results: Results
 ) -> None:
@@ -62,6 +63,7 @@ def test_a_dead_leader_costs_seconds_and_no_record(
     )
 
 
+@pytest.mark.slow
 def test_a_transaction_outlives_its_coordinator(
     cluster: KafkaCluster, tmp_path_factory: pytest.TempPathFactory, results: Results
 ) -> None:

@@ -36,7 +36,7 @@ def letters_in(servers: str, topic: str) -> Counter[str]:
     return Counter(each["__connect.errors.exception.class.name"].decode() for each in headers)
 
 
-@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("reader", [READERS[0], pytest.param(READERS[1], marks=pytest.mark.slow)])
 def test_harmful_records_become_letters_and_their_neighbours_are_trained_once(
     kafka: Broker, topic: TopicFactory, witness: ServeWitness, results: Results, reader: str
 ) -> None:
@@ -81,6 +81,7 @@ def test_harmful_records_become_letters_and_their_neighbours_are_trained_once(
     )
 
 
+@pytest.mark.slow
 def test_letters_that_cannot_be_written_hold_the_position_until_they_can(
     tmp_path_factory: pytest.TempPathFactory, results: Results
 ) -> None:

@@ -22,6 +22,7 @@ MISSES = 8
 WANTED = [(Phase.READ, "worker"), (Phase.STEP, "worker"), (Phase.READ, "sidecar")]
 
 
+@pytest.mark.slow
 def test_kills_with_the_second_reader_lose_nothing_and_repeat_nothing(
     kafka: Broker, topic: TopicFactory, witness: ServeWitness, results: Results
 ) -> None:

@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.tf]
 PATIENCE_S = 60.0
 
 
+@pytest.mark.slow
 def test_nothing_of_a_recreated_topic_is_trained(
     kafka: Broker, topic: TopicFactory, witness: ServeWitness, results: Results
 ) -> None:
@@ -46,6 +47,7 @@ def test_nothing_of_a_recreated_topic_is_trained(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 def test_what_retention_removed_is_booked_as_lost_and_the_rest_is_trained(
     kafka: Broker, topic: TopicFactory, witness: ServeWitness, results: Results, reader: str
@@ -90,6 +92,7 @@ def test_what_retention_removed_is_booked_as_lost_and_the_rest_is_trained(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 def test_transactions_whose_coordinator_dies_are_trained_when_committed_and_never_when_aborted(
     killable_kafka: EmbeddedKafka, topic: TopicFactory, witness: ServeWitness, results: Results, reader: str
@@ -128,6 +131,7 @@ def test_transactions_whose_coordinator_dies_are_trained_when_committed_and_neve
     )
 
 
+@pytest.mark.slow
 def test_behind_a_long_open_transaction_nothing_is_read_too_early(
     kafka: Broker, topic: TopicFactory, witness: ServeWitness, results: Results
 ) -> None:

@@ -54,6 +54,7 @@ def run(service: Service, produced: int) -> tuple[Path, Any]:
         return newest(service)
 
 
+@pytest.mark.slow
 def test_killed_at_every_step_the_weights_are_bitwise_those_of_a_run_without_a_crash(
     kafka: Broker, topic: TopicFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,7 @@ def test_partitions_are_added_a_transaction_stays_open_and_stock_tools_agree(
     assert {place: numbers[2] for place, numbers in stopped.items()} == {(name, 0): 3, (name, 1): 3}
 
 
+@pytest.mark.slow
 def test_compaction_leaves_holes_and_every_survivor_is_trained_once(
     kafka: Broker, topic: TopicFactory, serve: Serve
 ) -> None:
@@ -165,6 +166,7 @@ def test_what_retention_removed_under_a_pause_is_lost_and_told_or_stops_the_serv
     strict.until(lambda status: "retention-near" in problems(status), deadline_s=30)
 
 
+@pytest.mark.slow
 def test_records_removed_while_they_are_read_are_lost_and_nothing_hangs(
     kafka: Broker, topic: TopicFactory, serve: Serve
 ) -> None:
