@@ -112,6 +112,7 @@ class Service:
         finally:
             await self._work.close()
             sampling.cancel()
+            self._folder.settle(CheckpointError("the service has stopped"))  # HTTP answers a little longer
             await self._folder.flush()
             self._lock.release()
 

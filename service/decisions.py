@@ -59,6 +59,11 @@ class Decisions:
             self._all.append(decision)
         _log.info("decided", **decision.model_dump(mode="json"))
 
+    async def flush(self) -> None:
+        """Wait for the one that is being written."""
+        async with self._adding:
+            return
+
     def _parsed(self, number: int, line: bytes) -> Decision:
         try:
             return DECISION.validate_json(line)

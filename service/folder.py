@@ -89,6 +89,7 @@ class ServiceFolder:
         """Wait for every write that was promised for soon."""
         for file in (self.desired, self.operations, self.restarts):
             await file.flush()
+        await self.decisions.flush()
 
     def create(self) -> None:
         try:

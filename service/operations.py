@@ -4,9 +4,9 @@ import secrets
 import time
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from service.folder import StateFile
 from service.problem_details import ProblemDetails
@@ -26,6 +26,16 @@ class OperationState(StrEnum):
 OPEN = frozenset({OperationState.QUEUED, OperationState.RUNNING})
 
 
+def _encodable(text: str) -> str:
+    """JSON can hold half of a surrogate pair, which no file and no message can."""
+    if not text.isprintable():
+        raise ValueError("must be printable text")
+    return text
+
+
+Text = Annotated[str, Field(max_length=200), AfterValidator(_encodable)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,7 +43,7 @@ class _Part(BaseModel):
 class SaveRequest(_Part):
     """What a checkpoint is asked to carry."""
 
-    label: str | None = None
+    label: Text | None = None
     pin: bool = False
 
 
@@ -52,9 +62,9 @@ class RestoreRequest(_Part):
 class RequeueRequest(_Part):
     """Which dead letters are to be read again: those that meet all conditions given, or all there are."""
 
-    reason: str | None = None
+    reason: Text | None = None
     partitions: list[int] | None = None
-    before: int | None = Field(None, ge=0, description="Offsets below this one.")
+    before: int | None = Field(None, ge=0, lt=2**63, description="Offsets below this one.")
     all: bool = False
 
 
@@ -131,6 +141,7 @@ class Operations:
     def __init__(self, file: StateFile) -> None:
         self._file = file
         self._kept: dict[str, _Kept] = {}
+        self._durable: set[str] = set()
 
     def load(self) -> None:
         """Take up what an earlier service left. Raises CheckpointError."""
@@ -139,6 +150,7 @@ class Operations:
         except ValidationError as error:
             raise CheckpointError(f"the operations' file can't be read: {error}; move it away") from error
         self._kept = {each.operation.id: each for each in kept}
+        self._durable = set(self._kept)
 
     def recall(self, kind: str, wanted: Request, key: str | None) -> Operation | None:
         """The operation that this Idempotency-Key asked for before. Raises KeyReused."""
@@ -203,6 +215,20 @@ class Operations:
         """Durable when this returns. Raises CheckpointError."""
         await self._file.write(self._dump)
 
+    async def admit(self, operation: Operation, key: str | None) -> None:
+        """Bind a key to it and make it durable. Raises CheckpointError; then what was only just asked for is gone."""
+        known = operation.id in self._durable
+        self.bind(operation, key)
+        try:
+            await self.keep()
+        except CheckpointError:
+            if not known and operation.id not in self._durable:
+                self._kept.pop(operation.id, None)
+            raise
+        if operation.id not in self._kept:  # another caller's write of it failed meanwhile
+            raise CheckpointError("the operation could not be written")
+        self._durable.add(operation.id)
+
     def _finish(self, operation: Operation, state: OperationState) -> None:
         operation.finished_at = datetime.now(UTC)
         self.change(operation, state)
@@ -211,6 +237,7 @@ class Operations:
         finished = [each for each, kept in self._kept.items() if kept.operation.state not in OPEN]
         for identifier in finished[: max(0, len(self._kept) - KEPT)]:
             del self._kept[identifier]
+            self._durable.discard(identifier)
 
     def _dump(self) -> object:
         return _LIST.dump_python(list(self._kept.values()), mode="json")

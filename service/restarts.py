@@ -1,7 +1,7 @@
 """When a dead worker is started again: the back-off and the budget."""
 
 MAX_BACKOFF_S = 60.0
-RESTORING_CAUSES = frozenset({"start", "restore"})
+RESTORING_CAUSES = frozenset({"start", "restore", "requeue", "edit"})
 
 
 class RestartBudget:

@@ -58,12 +58,12 @@ class SaveDesk(WorkerListener):
             await self._ours()
         known = self._operations.recall(KIND, wanted, key)
         if known is not None:
+            await self._operations.admit(known, key)
             return known
         if self._view.state in ENDED:
             raise NotNow(self._view.doing)
         operation = self._join_or_create(wanted)
-        self._operations.bind(operation, key)
-        await self._operations.keep()
+        await self._operations.admit(operation, key)
         return operation
 
     def give_up(self, slug: str, reason: str) -> None:

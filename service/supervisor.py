@@ -165,10 +165,10 @@ class Supervisor(WorkerListener):
             if self._halted_for is not None:
                 await self._rest(self._halted_for)
                 continue
-            configure = await self._configure(until)
+            epoch = await self._prepare()
             if self._stop.is_set() or self._halted_for is not None:
                 continue
-            ending = await self._one_life(configure)
+            ending = await self._one_life(epoch, until)
             if self._halted_for is not None:
                 continue
             if ending.finished:
@@ -189,10 +189,13 @@ class Supervisor(WorkerListener):
             await self._changed.wait()
         self._at_rest.clear()
 
-    async def _configure(self, until: dict[int, int] | None) -> Configure:
+    async def _prepare(self) -> int:
+        """What must be known and durable before a worker starts; its writer epoch."""
         await asyncio.gather(*self._deciding)
         self._view.durable = await asyncio.to_thread(self._durable)
-        epoch = await asyncio.to_thread(self._folder.next_epoch)
+        return await asyncio.to_thread(self._folder.next_epoch)
+
+    def _configure(self, epoch: int, until: dict[int, int] | None) -> Configure:
         return Configure(
             settings=dict(self._configuration),
             epoch=epoch,
@@ -202,10 +205,10 @@ class Supervisor(WorkerListener):
             crashed=self._crashed,
         )
 
-    async def _one_life(self, configure: Configure) -> Ending:
+    async def _one_life(self, epoch: int, until: dict[int, int] | None) -> Ending:
         self._life = WorkerLife(self._command, self._view, self._listeners, self._settings.grace_s)
         try:
-            ending = await self._life.run(configure)
+            ending = await self._life.run(lambda: self._configure(epoch, until))
         finally:
             self._life = None
         self._crashed = ending.crashed

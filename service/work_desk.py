@@ -58,6 +58,7 @@ class WorkDesk:
         await self._ours()
         known = self._operations.recall(kind, wanted, key)
         if known is not None:
+            await self._operations.admit(known, key)
             return known
         if self._closed or self._view.state is WorkerState.STOPPED:
             raise NotNow("the service is stopping")
@@ -67,8 +68,7 @@ class WorkDesk:
                 raise TooMany
             operation = self._operations.create(kind, wanted)
             _log.info("operation_requested", operation=operation.id, kind=kind, **wanted.model_dump(mode="json"))
-        self._operations.bind(operation, key)
-        await self._operations.keep()
+        await self._operations.admit(operation, key)
         self._begin()
         return operation
 

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -85,12 +85,16 @@ class WorkerLife:
         self._finished = False
         self._stalled_s: float | None = None
 
-    async def run(self, configure: Configure) -> Ending:
-        """From start to reaped. Raises nothing that the worker could cause."""
+    async def run(self, configuration: Callable[[], Configure]) -> Ending:
+        """From start to reaped. Raises nothing that the worker could cause.
+
+        configuration: asked for once the worker can hear, so that nothing said to it before then is missed.
+        """
         try:
             pid = await self._link.start()
         except OSError as error:
             return Ending(Reason.NOT_STARTED, f"it could not be started: {error.strerror}", None, False)
+        configure = configuration()
         _log.info("worker_started", pid=pid, epoch=configure.epoch)
         self._view.begin(pid, configure.epoch)
         self._link.send(configure)

@@ -163,7 +163,7 @@ class CheckpointStore:
             for entry in [entry for folder in folders for entry in entries(self.directory / folder)]:
                 orphan = entry.suffix == ".json" and is_id(entry.stem) and not entry.with_suffix("").exists()
                 if orphan or entry.name.startswith((TEMPORARY, TRASH)):
-                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink(missing_ok=True)
 
     def write_evaluation(self, set: int, count: int, content: bytes) -> tuple[str, str]:
         """Store an evaluation set of `count` records; returns (file relative to the folder, sha256)."""

@@ -39,8 +39,8 @@ def span(start: int, stop: int) -> BitMap64:
 
 
 def within(bitmap: BitMap64, start: int, stop: int) -> BitMap64:
-    """The offsets of a bitmap that lie inside `[start, stop)`."""
-    return bitmap & span(start, stop)
+    """The offsets of a bitmap that lie inside `[start, stop)`, which may reach far beyond the bitmap."""
+    return bitmap & span(max(start, bitmap.min()), min(stop, bitmap.max() + 1)) if bitmap else BitMap64()
 
 
 def complement(bitmap: BitMap64, start: int, stop: int) -> BitMap64:
