@@ -20,7 +20,8 @@ SPREAD_S = 0.15  # a kill comes up to so long after the sign it waited for
 
 
 class Phase(StrEnum):
-    """What the worker was doing, as the evidence after its death says."""
+    """What the worker was doing: it had just taken a step; a temporary of a checkpoint was left behind; it was
+    restoring, after a first kill; records were read and not settled."""
 
     STEP = "step"
     SAVE = "save"
@@ -58,8 +59,8 @@ class Killer:
         nap(self._rng.uniform(0, 2))
         pid = service.until(lambda status: status["state"] == "training")["worker"]["pid"]
         scene = self._aim(Phase.STEP if phase is Phase.RESTORE else phase)
-        hit = self._kill(victim, pid)
         killed = time.monotonic()
+        hit = self._kill(victim, pid)
         durable = newest_manifest(service.checkpoints)
         if phase is Phase.SAVE and not any(service.checkpoints.glob(".tmp-e*")):
             hit = False
@@ -80,12 +81,10 @@ class Killer:
             status = self._service.status()
             await_save(self._service.checkpoints)
             return scene_of(status)
-        last: list[Any] = [self._service.status()]
+        begun = self._service.status()["step"]
 
         def sign(status: Any) -> bool:
-            before, last[0] = last[0], status
-            stepped, read = status["step"] > before["step"], fetched(status) > fetched(before)
-            return read and not stepped if phase is Phase.READ else stepped
+            return unsettled(status) > 0 if phase is Phase.READ else status["step"] > begun
 
         status = self._service.until(sign, AIM_S)
         nap(self._rng.uniform(0, SPREAD_S))
@@ -119,8 +118,8 @@ class Killer:
         )
         before = len(self._service.events("worker_exited"))
         nap(self._rng.uniform(0.0, SPREAD_S))
-        os.kill(status["worker"]["pid"], signal.SIGKILL)
         killed = time.monotonic()
+        os.kill(status["worker"]["pid"], signal.SIGKILL)
         assert self._worker_died(before)
         return killed
 
@@ -141,8 +140,10 @@ def partitions(status: Any) -> list[Any]:
     return list(status["partitions"])
 
 
-def fetched(status: Any) -> int:
-    return sum(each["fetched"] for each in partitions(status))
+def unsettled(status: Any) -> int:
+    """Records that are read and not settled."""
+    settled = sum(count for kind, count in status["records"].items() if kind != "fetched")
+    return sum(each["fetched"] - each["origin"] for each in partitions(status)) - settled
 
 
 def scene_of(status: Any) -> Scene:
