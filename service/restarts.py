@@ -25,6 +25,10 @@ class RestartBudget:
             return 0.0
         return float(min(MAX_BACKOFF_S, self._backoff_s * 2 ** min(self.deaths - 2, 30)))
 
+    def found_guilty(self) -> None:
+        """A record that kills workers was found and won't be decoded again: that death has brought training on."""
+        self.deaths = max(0, self.deaths - 1)
+
     def committed(self, cause: str) -> bool:
         """A checkpoint is durable; whether that began a new count. One taken only to restore is no progress."""
         if cause in RESTORING_CAUSES or self.deaths == 0:

@@ -274,5 +274,6 @@ class Supervisor(WorkerListener):
         )
         try:
             await self.decide(decision)
+            self._budget.found_guilty()
         except CheckpointError as error:
             _log.error("decision_not_written", **decision.model_dump() | {"error": str(error)})

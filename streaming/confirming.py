@@ -11,6 +11,7 @@ from streaming.kafka.watch import Watch
 from streaming.ledger.ledger import Generation
 
 PATIENCE_S = 15.0  # a broker that is frozen makes the watch fail within 10 s
+RECONNECT_S = 3.0  # a topic can be recreated during an outage: the first answer after it is waited for
 HURRY_S = 2.0
 POLL_S = 0.02
 
@@ -33,7 +34,8 @@ class Confirmation:
         """Ask the broker. Raises CheckpointError if the topic is another one; while Kafka is away nobody can know."""
         began, number = time.monotonic(), self._watch.ask()
         while (view := self._watch.view).answered < number:
-            if view.error is not None or time.monotonic() - began > self._patience_s:
+            patience_s = self._patience_s if view.error is None else min(self._patience_s, RECONNECT_S)
+            if time.monotonic() - began > patience_s:
                 _log.warning("topic_not_confirmed", detail=view.error or "no answer in time")
                 return
             self._pause.wait(POLL_S)

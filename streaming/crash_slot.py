@@ -97,4 +97,4 @@ def interrupted(path: Path) -> list[tuple[int, int]]:
         count, row, *places = slot
         for number, place in enumerate(zip(places[0 : 2 * count : 2], places[1 : 2 * count : 2], strict=True)):
             (first if number == row else rest).append(place)
-    return first + rest
+    return list(dict.fromkeys(first + rest))  # a dropped round may still decode what the next one decodes, too

@@ -67,10 +67,18 @@ class Decided:
 
         Nothing may be under way between reading and ledger: what is would be settled a second time.
         """
-        effect = _apply(self._all[self.taken], ledger)
+        decision = self._all[self.taken]
+        moot = isinstance(decision, Quarantine) and self._cut_off(decision)
+        effect = Effect() if moot else _apply(decision, ledger)
         if effect.owed is None:
             self.taken += 1
         return effect
+
+    def _cut_off(self, found: Quarantine) -> bool:
+        """The log was cut below it afterwards: the record is no more, and its letter would wait for ever."""
+        later = (each for each in self._all[self.taken + 1 :] if isinstance(each, AcceptTruncation))
+        ends = (each.ends.get(found.partition) for each in later if each.topic_id == found.topic_id)
+        return any(end is not None and end <= found.offset for end in ends)
 
     def losses(self, topic_id: str) -> dict[int, int]:
         """Partition -> offset below which retention's losses are accepted; a rollback changes nothing about that."""

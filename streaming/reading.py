@@ -93,7 +93,10 @@ class Reading:
     def begin(self) -> bool:
         """Begin a round; False when there is nothing to read, or no way to. Raises TrainingStopped."""
         view = self._watch.view
-        if view.facts is None or view.error is not None or time.monotonic() < self._retry_at:
+        if view.facts is None:
+            return False
+        self._guard.look(view)  # whatever else is waited for may never come because of what this finds
+        if view.error is not None or time.monotonic() < self._retry_at:
             return False
         if view.answered < self._asked:
             return False

@@ -14,7 +14,7 @@ KNOWN = (Kind.TRAINED, Kind.HELD_OUT, Kind.DEAD_LETTERED, Kind.SKIPPED, Kind.ABS
 
 
 class Cut(NamedTuple):
-    """end: of the log now; highest: the offset behind the highest one that was known."""
+    """end: the lowest that the log was seen to have; highest: the offset behind the highest one that was known."""
 
     end: int
     highest: int
@@ -27,6 +27,7 @@ class Truncation:
         self._clock = clock
         self._patience_s = patience_s
         self._since: dict[int, float] = {}
+        self._lowest: dict[int, int] = {}  # producers go on: by now there may be other records behind that end
         self._seen: Mapping[int, int] | None = None
 
     def look(self, ledger: Ledger, high_watermarks: Mapping[int, int]) -> dict[int, Cut]:
@@ -35,10 +36,11 @@ class Truncation:
             return {}
         self._seen, now = high_watermarks, self._clock()
         known = set(ledger.partitions())
-        cuts = {p: Cut(end, known_to(ledger, p, end)) for p, end in high_watermarks.items() if p in known}
-        short = {partition: cut for partition, cut in cuts.items() if cut.highest > cut.end}
+        short = {p: end for p, end in high_watermarks.items() if p in known and known_to(ledger, p, end) > end}
         self._since = {partition: self._since.get(partition, now) for partition in short}
-        return {p: cut for p, cut in short.items() if now - self._since[p] >= self._patience_s}
+        self._lowest = {partition: min(end, self._lowest.get(partition, end)) for partition, end in short.items()}
+        proven = (p for p in short if now - self._since[p] >= self._patience_s)
+        return {p: Cut(self._lowest[p], known_to(ledger, p, self._lowest[p])) for p in proven}
 
 
 def known_to(ledger: Ledger, partition: int, end: int) -> int:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import OffsetOutOfRangeError
+from kafka.errors import CorruptRecordError, OffsetOutOfRangeError
 
 from streaming.errors import KafkaUnavailable
 from streaming.kafka.broker import client_config, translated
@@ -46,7 +46,7 @@ class TailProofs:
         """Answers since the last call: the tail, and None when all of it is absent.
 
         Otherwise the first of its offsets that does exist; or, where retention has removed its beginning, the
-        offset at which the log begins now.
+        offset at which the log begins now; or, where the log ends within it or before it, the first that may come yet.
         """
         with suppress(queue.Empty):
             while True:
@@ -81,14 +81,18 @@ class TailProofs:
         deadline = time.monotonic() + self._deadline_s
         try:
             while time.monotonic() < deadline:
-                for record in consumer.poll(timeout_ms=200, max_records=1).get(tp, []):
-                    return int(record.offset) if record.offset < tail.stop else None
+                with suppress(CorruptRecordError):  # kafka-python can't read every header; its position moves on
+                    for record in consumer.poll(timeout_ms=200, max_records=1).get(tp, []):
+                        return int(record.offset) if record.offset < tail.stop else None
                 if consumer.position(tp, timeout_ms=1000) >= tail.stop:
                     return None
         except OffsetOutOfRangeError:
             log_start = int(consumer.beginning_offsets([tp])[tp])
             if log_start > tail.start:
                 return log_start
+        end = int(consumer.end_offsets([tp])[tp])
+        if end < tail.stop:  # a lagging leader, or a log that was cut: not absent, and to be planned again
+            return max(end, tail.start)
         raise KafkaUnavailable(
             f"partition {tail.partition} of {self._kafka.topic}: no answer about offsets from {tail.start}"
         )

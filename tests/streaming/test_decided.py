@@ -105,6 +105,14 @@ def test_a_quarantined_record_waits_until_it_is_dead_lettered() -> None:
     assert decided.taken == 1
 
 
+def test_a_quarantined_record_that_was_cut_off_afterwards_holds_nothing_up() -> None:
+    found = Quarantine(at=0, topic_id=THIS, partition=0, offset=950, detail="it crashes")
+    cut = AcceptTruncation(at=0, topic_id=THIS, ends={0: 900})
+    decided, effects = taken_in(new_ledger(), found, cut)
+    assert [effect.owed for effect in effects] == [None, None]
+    assert not decided.waiting
+
+
 def test_the_breaker_is_asked_to_count_anew() -> None:
     assert taken_in(new_ledger(), ResetBreaker(at=0))[1] == [Effect(breaker=True)]
 

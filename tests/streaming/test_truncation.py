@@ -55,3 +55,11 @@ def test_what_was_settled_without_being_read_may_lie_beyond_the_end() -> None:
     look.ledger.record(0, Kind.SKIPPED, [200])
     assert look(10) == {}
     assert look(10, PATIENCE_S) == {0: (10, 201)}
+
+
+def test_records_that_came_after_the_cut_are_not_taken_for_the_old_ones() -> None:
+    look = Look()
+    look.ledger.record(0, Kind.TRAINED, range(950))
+    assert look(900) == {}
+    assert look(920, PATIENCE_S / 2) == {}
+    assert look(940, PATIENCE_S / 2) == {0: (900, 950)}
