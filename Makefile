@@ -5,6 +5,8 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --all-groups --extra demo
 
+SLOW_LINES := $(addprefix tests/line/test_,deterministic.py native_crash.py topic_life.py truncated.py)
+
 .DEFAULT_GOAL := help
 .PHONY: help env demo test test-plain test-faults mutants soak lint format bench bench-recovery bench-stall clean
 
@@ -28,7 +30,7 @@ test-plain: env ## the quick tier: no TensorFlow, no broker
 	@$(RUN) pytest -m "not tf and not kafka"
 
 test-faults: env ## whatever breaks: 20 kills, disks, brokers, processes; 25 minutes, ends with a table
-	@$(RUN) pytest --faults -v tests/faults tests/line/test_deterministic.py tests/line/test_topic_life.py
+	@$(RUN) pytest --faults -v tests/faults $(SLOW_LINES)
 
 mutants: env ## deliberate mistakes, and the tests that notice them
 	@$(RUN) python -m tests.faults.mutants

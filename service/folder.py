@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from service.decisions import Decisions
 from streaming.checkpoints.durable import write_durably
 from streaming.checkpoints.store import CheckpointStore
 from streaming.errors import CheckpointError
+
+RETRY_S = 1.0
 
 _log = structlog.get_logger()
 
@@ -23,6 +26,8 @@ class StateFile:
         self._path = path
         self._writing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._retrying = False
+        self._closing = asyncio.Event()
 
     def read(self) -> Any:
         """The value; None when there is none yet. Raises CheckpointError when it can't be read."""
@@ -43,19 +48,30 @@ class StateFile:
                 raise CheckpointError(f"{self._path}: {error.strerror}") from error
 
     def write_soon(self, value: Callable[[], Any]) -> None:
-        """The same without waiting; a failure is logged, and the next write carries the newest value anyway."""
+        """The same without waiting; one that fails is logged and tried again until it, or a later one, succeeds."""
         task = asyncio.create_task(self._write_or_log(value))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _write_or_log(self, value: Callable[[], Any]) -> None:
+        while not await self._written(value) and not self._retrying and not self._closing.is_set():
+            self._retrying = True  # one is enough: it writes the newest value
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_S):
+                    await self._closing.wait()
+            self._retrying = False
+
+    async def _written(self, value: Callable[[], Any]) -> bool:
         try:
             await self.write(value)
         except CheckpointError as error:
             _log.error("state_not_written", detail=str(error))
+            return False
+        return True
 
     async def flush(self) -> None:
-        """Wait for every `write_soon`."""
+        """Wait for every `write_soon`; one that failed is tried once more."""
+        self._closing.set()
         await asyncio.gather(*self._tasks)
 
 

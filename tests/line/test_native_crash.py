@@ -40,6 +40,7 @@ def dead_lettered(service: Service) -> dict[int, set[int]]:
     }
 
 
+@pytest.mark.slow
 def test_the_guilty_records_are_found_dead_lettered_and_not_decoded_again(
     kafka: Broker, topic: TopicFactory, serve: Serve
 ) -> None:

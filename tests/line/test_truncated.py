@@ -24,6 +24,7 @@ def cut(broker: EmbeddedKafka) -> None:
     broker.restart()
 
 
+@pytest.mark.slow
 def test_a_log_that_is_shorter_than_what_was_read_stops_the_service_until_the_offsets_are_owed_again(
     killable_kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -4,10 +4,13 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from service.folder import StateFile
-from service.operations import KEPT, Operations, OperationState, SaveRequest
-from service.save_desk import MOST_OPEN, SaveDesk
+from service.operations import KEPT, MOST_OPEN, Operations, OperationState, SaveRequest
+from service.save_desk import SaveDesk
 from service.worker_view import WorkerView
+from streaming.errors import CheckpointError
 from tests.service.conftest import Sidecar, SidecarFactory
 
 
@@ -109,3 +112,40 @@ def test_operations_are_bounded_and_never_lose_an_open_one(tmp_path: Path) -> No
 
 async def ours_at_once() -> None:
     return
+
+
+def test_a_request_that_could_not_be_written_is_refused_and_forgotten(tmp_path: Path) -> None:
+    async def main() -> None:
+        operations = Operations(StateFile(tmp_path / "not yet" / "operations.json"))
+        desk = SaveDesk(operations, WorkerView(60), lambda _: False, ours_at_once)
+        with pytest.raises(CheckpointError):
+            await desk.request(SaveRequest(), "k")
+        assert operations.newest_first() == []
+        (tmp_path / "not yet").mkdir()
+        operation = await desk.request(SaveRequest(), "k")
+        assert operations.newest_first() == [operation]
+
+    asyncio.run(main())
+
+
+def test_what_was_to_be_written_soon_is_tried_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        file = StateFile(tmp_path / "not yet" / "state.json")
+        file.write_soon(lambda: "state")
+        await asyncio.sleep(0)  # it takes its turn
+        with pytest.raises(CheckpointError):  # and has failed when this one has
+            await file.write(lambda: "other")
+        (tmp_path / "not yet").mkdir()
+        await file.flush()
+        assert file.read() == "state"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("label", ["\\ud800", "two\\nlines", "x" * 201])
+def test_a_label_that_no_file_can_hold_is_refused(sidecar: SidecarFactory, label: str) -> None:
+    one = sidecar("starting")
+    body = f'{{"label": "{label}"}}'.encode()
+    answer = one.http.post("/v1/checkpoints", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert one.http.get("/v1/operations").json()["operations"] == []
