@@ -2,10 +2,12 @@
 
 import secrets
 import time
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
+import structlog
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from service.folder import StateFile
@@ -13,6 +15,8 @@ from service.problem_details import ProblemDetails
 from streaming.errors import CheckpointError
 
 KEPT = 200
+MOST_OPEN = 16
+_log = structlog.get_logger()
 
 
 class OperationState(StrEnum):
@@ -37,7 +41,10 @@ Text = Annotated[str, Field(max_length=200), AfterValidator(_encodable)]
 
 
 class _Part(BaseModel):
+    """rewrites: makes another checkpoint the newest, so that it matters what comes before and after it."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
+    rewrites: ClassVar[bool] = False
 
 
 class SaveRequest(_Part):
@@ -54,6 +61,7 @@ class VerifyRequest(_Part):
 class RestoreRequest(_Part):
     """records: whether what was settled since then is trained again, or left out for good."""
 
+    rewrites: ClassVar[bool] = True
     checkpoint_id: str
     records: Literal["retrain", "skip"]
     accept_loss: bool
@@ -62,6 +70,7 @@ class RestoreRequest(_Part):
 class RequeueRequest(_Part):
     """Which dead letters are to be read again: those that meet all conditions given, or all there are."""
 
+    rewrites: ClassVar[bool] = True
     reason: Text | None = None
     partitions: list[int] | None = None
     before: int | None = Field(None, ge=0, lt=2**63, description="Offsets below this one.")
@@ -118,6 +127,10 @@ class Progress(BaseModel):
     unpin: bool = False
 
 
+class NotNow(Exception):
+    """The service is stopped or has failed; nobody will come to do anything."""
+
+
 class TooMany(Exception):
     """So many different pieces of work are waiting already that another has to wait."""
 
@@ -161,9 +174,32 @@ class Operations:
             raise KeyReused
         return known.operation
 
-    def join(self, kind: str, wanted: Request) -> Operation | None:
-        """The unfinished operation that does the same already."""
-        return next((each for each in self.unfinished(kind) if each.request == wanted), None)
+    async def ask(
+        self,
+        kind: str,
+        wanted: Request,
+        key: str | None,
+        queue: Collection[str],
+        refuse: Callable[[], None],
+    ) -> Operation:
+        """What this key asked for before, else the unfinished one that does the same, else a new one.
+
+        Durable when this returns, and only then among the `unfinished`. queue: the kinds that wait for each other;
+        refuse: raises NotNow when nothing more is taken in. Raises KeyReused, TooMany, CheckpointError; then nothing
+        new has come of it.
+        """
+        operation = self.recall(kind, wanted, key)
+        if operation is None:
+            refuse()
+            operation = self._same(kind, wanted, queue)
+        if operation is None:
+            if len(self._open(queue)) >= MOST_OPEN:
+                raise TooMany
+            operation = self.create(kind, wanted)
+            told = wanted.model_dump(mode="json", exclude_none=True)
+            _log.info("operation_requested", operation=operation.id, operation_kind=kind, **told)
+        await self._admit(operation, key)
+        return operation
 
     def create(self, kind: str, request: Request) -> Operation:
         identifier = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(4)}"
@@ -182,14 +218,8 @@ class Operations:
         return [kept.operation for kept in reversed(self._kept.values())]
 
     def unfinished(self, *kinds: str) -> list[Operation]:
-        """Those of some kinds, the oldest first."""
-        known = (kept.operation for kept in self._kept.values())
-        return [each for each in known if each.kind in kinds and each.state in OPEN]
-
-    def bind(self, operation: Operation, key: str | None) -> None:
-        """Remember an Idempotency-Key: asked again with it, the client gets this operation."""
-        if key is not None and key not in self._kept[operation.id].keys:
-            self._kept[operation.id].keys.append(key)
+        """Those of some kinds that are durable, the oldest first."""
+        return [each for each in self._open(kinds) if each.id in self._durable]
 
     def progress(self, operation: Operation) -> Progress:
         return self._kept[operation.id].progress
@@ -197,7 +227,7 @@ class Operations:
     async def note(self, operation: Operation, progress: Progress) -> None:
         """Durable when this returns. Raises CheckpointError."""
         self._kept[operation.id].progress = progress
-        await self.keep()
+        await self._file.write(self._dump)
 
     def change(self, operation: Operation, state: OperationState) -> None:
         operation.state = state
@@ -211,19 +241,27 @@ class Operations:
         operation.problem = problem
         self._finish(operation, OperationState.FAILED)
 
-    async def keep(self) -> None:
-        """Durable when this returns. Raises CheckpointError."""
-        await self._file.write(self._dump)
+    def _open(self, kinds: Collection[str]) -> list[Operation]:
+        known = (kept.operation for kept in self._kept.values())
+        return [each for each in known if each.kind in kinds and each.state in OPEN]
 
-    async def admit(self, operation: Operation, key: str | None) -> None:
+    def _same(self, kind: str, wanted: Request, queue: Collection[str]) -> Operation | None:
+        """The unfinished operation that does the same. After another rewrite, a rewrite isn't the same any more."""
+        waiting = [each for each in self._open(queue) if each.request.rewrites or not wanted.rewrites]
+        if wanted.rewrites:
+            waiting = waiting[-1:]
+        return next((each for each in waiting if (each.kind, each.request) == (kind, wanted)), None)
+
+    async def _admit(self, operation: Operation, key: str | None) -> None:
         """Bind a key to it and make it durable. Raises CheckpointError; then what was only just asked for is gone."""
-        known = operation.id in self._durable
-        self.bind(operation, key)
+        kept = self._kept[operation.id]
+        if key is not None and key not in kept.keys:
+            kept.keys.append(key)
         try:
-            await self.keep()
+            await self._file.write(self._dump)
         except CheckpointError:
-            if not known and operation.id not in self._durable:
-                self._kept.pop(operation.id, None)
+            if operation.id not in self._durable and self._kept.pop(operation.id, None) is not None:
+                self._file.write_soon(self._dump)  # another write may have carried it to the disk
             raise
         if operation.id not in self._kept:  # another caller's write of it failed meanwhile
             raise CheckpointError("the operation could not be written")

@@ -5,10 +5,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
 
-import structlog
-
 from service.health import ENDED
-from service.operations import Operation, Operations, OperationState, SaveRequest, SaveResult, TooMany
+from service.operations import OPEN, NotNow, Operation, Operations, OperationState, SaveRequest, SaveResult
 from service.problem_details import ProblemDetails, details
 from service.worker_life import Ending, WorkerListener
 from service.worker_view import WORKING, WorkerView
@@ -16,12 +14,6 @@ from streaming.control.messages import Committed, Save, SaveFailed, Status, ToSi
 
 KIND = "checkpoint"
 DEADLINE_S = 300.0
-MOST_OPEN = 16
-_log = structlog.get_logger()
-
-
-class NotNow(Exception):
-    """The service is stopped or has failed; no worker will come to save anything."""
 
 
 class SaveDesk(WorkerListener):
@@ -54,16 +46,14 @@ class SaveDesk(WorkerListener):
 
         Raises NotNow, TooMany, KeyReused, CheckpointError.
         """
-        if self._view.state not in ENDED:
-            await self._ours()
-        known = self._operations.recall(KIND, wanted, key)
-        if known is not None:
-            await self._operations.admit(known, key)
-            return known
-        if self._view.state in ENDED:
-            raise NotNow(self._view.doing)
-        operation = self._join_or_create(wanted)
-        await self._operations.admit(operation, key)
+        if self._operations.recall(KIND, wanted, key) is None:
+            self._refuse()  # also before the folder is ours: a service that never gets it ends
+        await self._ours()
+        operation = await self._operations.ask(KIND, wanted, key, (KIND,), self._refuse)
+        if operation.state in OPEN and operation.id not in self._timers:
+            self._set_deadline(operation)
+        if self._ready:
+            self._send_queued()
         return operation
 
     def give_up(self, slug: str, reason: str) -> None:
@@ -94,18 +84,9 @@ class SaveDesk(WorkerListener):
             if operation.state is OperationState.RUNNING:
                 self._operations.change(operation, OperationState.QUEUED)
 
-    def _join_or_create(self, wanted: SaveRequest) -> Operation:
-        known = self._operations.join(KIND, wanted)
-        if known is not None:
-            return known
-        if len(self._operations.unfinished(KIND)) >= MOST_OPEN:
-            raise TooMany
-        operation = self._operations.create(KIND, wanted)
-        _log.info("checkpoint_requested", operation=operation.id, label=wanted.label, pin=wanted.pin)
-        self._set_deadline(operation)
-        if self._ready:
-            self._send_queued()
-        return operation
+    def _refuse(self) -> None:
+        if self._view.state in ENDED:
+            raise NotNow(self._view.doing)
 
     def _send_queued(self) -> None:
         for operation in self._operations.unfinished(KIND):

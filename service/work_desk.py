@@ -6,14 +6,12 @@ from http import HTTPStatus
 
 import structlog
 
-from service.operations import Operation, Operations, OperationState, Request, Result, TooMany
+from service.operations import NotNow, Operation, Operations, OperationState, Request, Result
 from service.problem_details import ProblemDetails, details
-from service.save_desk import NotNow
 from service.worker_view import WorkerView
 from streaming.control.messages import WorkerState
 from streaming.errors import CheckpointDamaged, CheckpointError
 
-MOST_OPEN = 16
 Work = Callable[[Operation], Awaitable[Result]]
 _log = structlog.get_logger()
 
@@ -56,21 +54,13 @@ class WorkDesk:
         Raises NotNow, TooMany, KeyReused, CheckpointError.
         """
         await self._ours()
-        known = self._operations.recall(kind, wanted, key)
-        if known is not None:
-            await self._operations.admit(known, key)
-            return known
-        if self._closed or self._view.state is WorkerState.STOPPED:
-            raise NotNow("the service is stopping")
-        operation = self._operations.join(kind, wanted)
-        if operation is None:
-            if len(self._operations.unfinished(*self._works)) >= MOST_OPEN:
-                raise TooMany
-            operation = self._operations.create(kind, wanted)
-            _log.info("operation_requested", operation=operation.id, kind=kind, **wanted.model_dump(mode="json"))
-        await self._operations.admit(operation, key)
+        operation = await self._operations.ask(kind, wanted, key, self._works, self._refuse)
         self._begin()
         return operation
+
+    def _refuse(self) -> None:
+        if self._closed or self._view.state is WorkerState.STOPPED:
+            raise NotNow("the service is stopping")
 
     async def close(self) -> None:
         """Finish what is being done; the rest is the next service's."""

@@ -6,9 +6,8 @@ from typing import Annotated
 
 from fastapi import Header, Response
 
-from service.operations import KeyReused, Operation, TooMany
+from service.operations import KeyReused, NotNow, Operation, TooMany
 from service.problems import HttpProblem
-from service.save_desk import NotNow
 
 RETRY_AFTER_S = 5
 IdempotencyKey = Annotated[

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.folder import StateFile
-from service.operations import KEPT, MOST_OPEN, Operations, OperationState, SaveRequest
+from service.operations import KEPT, MOST_OPEN, Operations, OperationState, Progress, SaveRequest
 from service.save_desk import SaveDesk
 from service.worker_view import WorkerView
 from streaming.errors import CheckpointError
@@ -101,7 +101,7 @@ def test_operations_are_bounded_and_never_lose_an_open_one(tmp_path: Path) -> No
         waiting = operations.create("checkpoint", SaveRequest())
         for _ in range(KEPT + 50):
             operations.create("checkpoint", SaveRequest()).state = OperationState.SUCCEEDED
-        await operations.keep()
+        await operations.note(waiting, Progress())
         again = Operations(file)
         again.load()
         assert len(again.newest_first()) == KEPT
