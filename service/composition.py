@@ -40,6 +40,7 @@ from streaming.errors import CheckpointError, KafkaUnavailable
 from streaming.settings import Settings, revealed
 
 SAMPLE_S = 0.5
+LEAST_WORK_S = 2.0  # for a restore to be finished, when the worker has used up the grace time
 MAX_RETRY_S = 10.0
 _log = structlog.get_logger()
 
@@ -50,7 +51,8 @@ class Service:
     """Everything but HTTP, which works with its `parts`. until: `now` or an ISO time, for a bounded run.
 
     watch: starts something that knows where the log ends, on a thread; retention: something that knows what the topic
-    will lose. freeze: resolves `until`, on a thread.
+    will lose. freeze: resolves `until`, on a thread. at_rest: once `run` is over, False if work was left on a thread
+    that still uses the directory: then the lock is kept, and the process must end without waiting for it.
     """
 
     def __init__(
@@ -69,6 +71,8 @@ class Service:
         self._retention = retention
         self._freeze = freeze
         self._stop = asyncio.Event()
+        self._ends_by = 0.0
+        self.at_rest = True
         store = CheckpointStore(settings.checkpoint_directory)
         shelf = Shelf(store)
         self._folder = ServiceFolder(store)
@@ -110,14 +114,19 @@ class Service:
         try:
             return await self._run()
         finally:
-            await self._work.close()
+            self.at_rest = await self._work.close(max(LEAST_WORK_S, self._ends_by - time.monotonic()))
             sampling.cancel()
             self._folder.settle(CheckpointError("the service has stopped"))  # HTTP answers a little longer
             await self._folder.flush()
-            self._lock.release()
+            if self.at_rest:
+                self._lock.release()
 
     def stop(self) -> None:
         """End within the grace time; called again: at once."""
+        if self._stop.is_set():
+            self._work.hurry()
+        else:
+            self._ends_by = time.monotonic() + self._settings.service.grace_s
         self._stop.set()
         self._supervisor.stop()
 
@@ -125,6 +134,7 @@ class Service:
         try:
             await self._unless_stopped(self._take_possession())
         except DirectoryLocked as error:
+            self._folder.settle(CheckpointError(f"the directory isn't this service's: {error}"))
             return await self._give_up(Problem(type="directory-locked", detail=str(error), since=time.time()))
         except CheckpointError as error:
             return await self._give_up(Problem(type="checkpoint-storage", detail=str(error), since=time.time()))

@@ -197,7 +197,7 @@ class Operations:
                 raise TooMany
             operation = self.create(kind, wanted)
             told = wanted.model_dump(mode="json", exclude_none=True)
-            _log.info("operation_requested", operation=operation.id, operation_kind=kind, **told)
+            _log.info("operation_requested", operation=operation.id, kind=kind, **told)
         await self._admit(operation, key)
         return operation
 

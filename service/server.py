@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib
+import os
 import signal
 import socket
 import sys
@@ -46,6 +47,10 @@ async def _serve(
     finally:
         http.should_exit = True
         await serving
+    if not service.at_rest:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # a thread hashes, or waits for a mount: neither asyncio nor the interpreter ends without it
     return code
 
 

@@ -40,6 +40,8 @@ class WorkDesk:
         self._ours = ours
         self._works = works
         self._task: asyncio.Task[None] | None = None
+        self._doing: Operation | None = None
+        self._hurried = asyncio.Event()
         self._closed = False
 
     def take_up(self) -> None:
@@ -62,11 +64,23 @@ class WorkDesk:
         if self._closed or self._view.state is WorkerState.STOPPED:
             raise NotNow("the service is stopping")
 
-    async def close(self) -> None:
-        """Finish what is being done; the rest is the next service's."""
+    async def close(self, left_s: float) -> bool:
+        """Finish what changes the line of checkpoints, for so long at most or until `hurry`; the rest is the next
+        service's. Whether nothing is at work any more: if not, only the end of the process stops it."""
         self._closed = True
-        if self._task is not None:
-            await self._task
+        if self._task is None or self._task.done():
+            return True
+        if self._doing is not None and self._doing.request.rewrites:
+            hurried = asyncio.create_task(self._hurried.wait())
+            await asyncio.wait({self._task, hurried}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            hurried.cancel()
+        if not self._task.done() and self._doing is not None:
+            _log.warning("operation_left_to_the_next_service", operation=self._doing.id, kind=self._doing.kind)
+        return self._task.done()
+
+    def hurry(self) -> None:
+        """Wait for nothing in `close`."""
+        self._hurried.set()
 
     def _begin(self) -> None:
         if not self._closed and (self._task is None or self._task.done()):
@@ -74,7 +88,7 @@ class WorkDesk:
 
     async def _work_off(self) -> None:
         while not self._closed and (waiting := self._operations.unfinished(*self._works)):
-            operation = waiting[0]
+            operation = self._doing = waiting[0]
             self._operations.change(operation, OperationState.RUNNING)
             try:
                 result = await self._works[operation.kind](operation)

@@ -1,6 +1,7 @@
 """The process as the operating system sees it: start, signals, exit codes."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,19 +13,21 @@ import httpx
 import pytest
 
 from service.cli import main
+from streaming.checkpoints.store import MODEL_FILE
+from tests.service.checkpoints import ledger_with, write
 from tests.service.conftest import SCRIPTED_WORKER, eventually
 
 SERVE = (
     "import sys; from service.server import serve; from streaming.settings import load_settings;"
-    "flags = {{'service': {{'port': 0, 'grace_s': 5}}, 'checkpoint': {{'directory': {directory!r}}}}};"
+    "flags = {{'service': {{'port': 0, 'grace_s': {grace_s}}}, 'checkpoint': {{'directory': {directory!r}}}}};"
     "sys.exit(serve(load_settings(None, flags), command=[sys.executable, {worker!r}, {lives!r}]))"
 )
 
 
 @contextmanager
-def process(directory: Path, lives: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def process(directory: Path, lives: str, grace_s: float = 5) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """A sidecar process and its address, as its log tells it."""
-    code = SERVE.format(directory=str(directory / "run"), worker=str(SCRIPTED_WORKER), lives=lives)
+    code = SERVE.format(directory=str(directory / "run"), worker=str(SCRIPTED_WORKER), lives=lives, grace_s=grace_s)
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as one:
         assert one.stdout is not None
         try:
@@ -93,3 +96,41 @@ def test_what_cannot_work_is_one_line(
     line = capsys.readouterr().err
     assert named in line
     assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize("work", ["verify", "restore"])
+def test_sigterm_does_not_wait_for_a_disk_that_hangs(tmp_path: Path, work: str) -> None:
+    identifier, _ = write(tmp_path / "run", ledger_with(trained=range(10)), ledger_with(trained=range(20)))
+    model = tmp_path / "run" / identifier / MODEL_FILE
+    with process(tmp_path, "well") as (one, url):
+        eventually(lambda: state(url) == "training")
+        model.unlink()
+        os.mkfifo(model)  # who opens it waits for ever
+        asked = httpx.post(f"{url}/v1/checkpoints/{identifier}/{work}", json={"accept_loss": True})
+        eventually(lambda: httpx.get(url + asked.headers["location"]).json()["state"] == "running")
+        one.send_signal(signal.SIGTERM)
+        if work == "restore":
+            eventually(lambda: state(url) == "stopped")
+            one.send_signal(signal.SIGTERM)  # it is waited for, but not after a second signal
+        output, _ = one.communicate(timeout=4)
+        assert one.returncode == 0
+        assert "operation_left_to_the_next_service" in output
+    model.unlink()
+    with process(tmp_path, "well") as (_, url):
+        where = url + asked.headers["location"]
+        ended = eventually(lambda: (body := httpx.get(where).json())["state"] == "failed" and body)
+        assert ended["problem"]["type"] == "urn:penstock:problem:checkpoint-damaged"
+
+
+def test_restore_that_hangs_is_left_at_the_end_of_the_grace_time(tmp_path: Path) -> None:
+    identifier, _ = write(tmp_path / "run", ledger_with(trained=range(10)), ledger_with(trained=range(20)))
+    model = tmp_path / "run" / identifier / MODEL_FILE
+    with process(tmp_path, "well", grace_s=1) as (one, url):
+        eventually(lambda: state(url) == "training")
+        model.unlink()
+        os.mkfifo(model)
+        asked = httpx.post(f"{url}/v1/checkpoints/{identifier}/restore", json={"accept_loss": True})
+        eventually(lambda: httpx.get(url + asked.headers["location"]).json()["state"] == "running")
+        one.send_signal(signal.SIGTERM)
+        one.communicate(timeout=6)
+        assert one.returncode == 0
