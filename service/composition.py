@@ -40,7 +40,7 @@ from streaming.errors import CheckpointError, KafkaUnavailable
 from streaming.settings import Settings, revealed
 
 SAMPLE_S = 0.5
-LEAST_WORK_S = 2.0  # for a restore to be finished, when the worker has used up the grace time
+LEAST_WORK_S = 2.0  # for a restore, and then for state, to be written when the worker has used up the grace time
 MAX_RETRY_S = 10.0
 _log = structlog.get_logger()
 
@@ -117,7 +117,7 @@ class Service:
             self.at_rest = await self._work.close(max(LEAST_WORK_S, self._ends_by - time.monotonic()))
             sampling.cancel()
             self._folder.settle(CheckpointError("the service has stopped"))  # HTTP answers a little longer
-            await self._folder.flush()
+            await self._flush()
             if self.at_rest:
                 self._lock.release()
 
@@ -129,6 +129,13 @@ class Service:
             self._ends_by = time.monotonic() + self._settings.service.grace_s
         self._stop.set()
         self._supervisor.stop()
+
+    async def _flush(self) -> None:
+        try:
+            await asyncio.wait_for(self._folder.flush(), LEAST_WORK_S)
+        except TimeoutError:
+            _log.error("state_not_written", detail=f"{self._folder.path} took longer than {LEAST_WORK_S:.0f} s")
+            self.at_rest = False
 
     async def _run(self) -> int:
         try:

@@ -70,9 +70,11 @@ class StateFile:
         return True
 
     async def flush(self) -> None:
-        """Wait for every `write_soon`; one that failed is tried once more."""
+        """Wait for every write that has begun; a `write_soon` that failed is tried once more."""
         self._closing.set()
         await asyncio.gather(*self._tasks)
+        async with self._writing:
+            return
 
 
 class ServiceFolder:
@@ -102,7 +104,7 @@ class ServiceFolder:
         self._settled.set()
 
     async def flush(self) -> None:
-        """Wait for every write that was promised for soon."""
+        """Wait for every write that has begun or was promised for soon."""
         for file in (self.desired, self.operations, self.restarts):
             await file.flush()
         await self.decisions.flush()
