@@ -37,6 +37,10 @@ class BadCursor(ValueError):
     """A cursor that no page has given out."""
 
 
+class CheckpointGone(CheckpointError):
+    """There is no such checkpoint, or no more: retention took it away."""
+
+
 class Shelf:
     """Reads the checkpoints' folder. Every call blocks and may run on any thread."""
 
@@ -56,8 +60,13 @@ class Shelf:
         return self._store.ledger(identifier)
 
     def verify(self, identifier: str) -> None:
-        """Hash every file. Raises CheckpointDamaged naming the one that isn't what was written, or CheckpointError."""
-        self._store.verify(identifier)
+        """Hash every file. Raises CheckpointGone, CheckpointDamaged naming the file that isn't what was written."""
+        try:
+            self._store.verify(identifier)
+        except CheckpointError as error:
+            if self.find(identifier) is None:
+                raise CheckpointGone(f"there is no checkpoint {identifier} any more") from error
+            raise
 
     def newest(self) -> tuple[CheckpointInfo, Ledger] | None:
         """The newest readable checkpoint with its ledger; None without one. Raises CheckpointError."""

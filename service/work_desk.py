@@ -8,6 +8,7 @@ import structlog
 
 from service.operations import NotNow, Operation, Operations, OperationState, Request, Result
 from service.problem_details import ProblemDetails, details
+from service.shelf import CheckpointGone
 from service.worker_view import WorkerView
 from streaming.control.messages import WorkerState
 from streaming.errors import CheckpointDamaged, CheckpointError
@@ -50,12 +51,17 @@ class WorkDesk:
             self._operations.change(operation, OperationState.QUEUED)
         self._begin()
 
-    async def request(self, kind: str, wanted: Request, key: str | None) -> Operation:
+    async def request(
+        self, kind: str, wanted: Request, key: str | None, look: Callable[[], object] = lambda: None
+    ) -> Operation:
         """A new operation, or the one that already does the same; durable when this returns.
 
-        Raises NotNow, TooMany, KeyReused, CheckpointError.
+        look: blocks, and raises for what isn't worth to be begun; not called for a key that asked for it before.
+        Raises NotNow, TooMany, KeyReused, CheckpointError, and what `look` raises.
         """
         await self._ours()
+        if self._operations.recall(kind, wanted, key) is None:
+            await asyncio.to_thread(look)
         operation = await self._operations.ask(kind, wanted, key, self._works, self._refuse)
         self._begin()
         return operation
@@ -94,6 +100,8 @@ class WorkDesk:
                 result = await self._works[operation.kind](operation)
             except Refused as refusal:
                 self._fail(operation, refusal.problem)
+            except CheckpointGone as error:
+                self._fail(operation, details(HTTPStatus.NOT_FOUND, "checkpoint-not-found", str(error)))
             except CheckpointDamaged as error:
                 self._fail(operation, details(HTTPStatus.CONFLICT, "checkpoint-damaged", str(error)))
             except CheckpointError as error:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service import letters
 from service.auth import Guard
-from service.operations import Operation, RequeueRequest
+from service.operations import Operation, RequeueRequest, Text
 from service.problems import HttpProblem, documented
 from service.routes.requests import IdempotencyKey, accepted
 from service.shelf import BadCursor, Shelf
@@ -37,9 +37,9 @@ class RequeueBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    reason: str | None = None
-    partitions: Annotated[list[int], Field(min_length=1)] | None = None
-    before: Annotated[int | None, Field(ge=0, description="Offsets below this one.")] = None
+    reason: Text | None = None
+    partitions: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)] | None = None
+    before: Annotated[int | None, Field(ge=0, lt=2**63, description="Offsets below this one.")] = None
     all: bool = False
 
     @model_validator(mode="after")

@@ -83,9 +83,9 @@ def router(shelf: Shelf, work: WorkDesk, lag: Lag, guard: Guard) -> APIRouter:
     )
     async def verify(identifier: Identifier, response: Response, idempotency_key: IdempotencyKey = None) -> Operation:
         """Hash every file; the list shows the outcome. A damaged one fails with `checkpoint-damaged` naming it."""
-        await asyncio.to_thread(found, shelf, identifier)
         wanted = VerifyRequest(checkpoint_id=identifier)
-        return await accepted(work.request(verification.KIND, wanted, idempotency_key), response)
+        asking = work.request(verification.KIND, wanted, idempotency_key, lambda: found(shelf, identifier))
+        return await accepted(asking, response)
 
     @routes.post(
         "/restore",
@@ -102,13 +102,17 @@ def router(shelf: Shelf, work: WorkDesk, lag: Lag, guard: Guard) -> APIRouter:
     ) -> Operation | JSONResponse:
         """Go back to a checkpoint: it becomes the newest again, as a new one, and the worker begins with that."""
         wanted = body or RestoreBody()
-        told = await asyncio.to_thread(_consequences, shelf, lag, identifier, wanted)
         if wanted.dry_run:
+            told = await asyncio.to_thread(_consequences, shelf, lag, identifier, wanted)
             return JSONResponse(told.model_dump(mode="json"))
-        if wanted.records == "retrain" and not wanted.accept_loss:
-            _refuse_loss(told)
+
+        def look() -> None:
+            told = _consequences(shelf, lag, identifier, wanted)
+            if wanted.records == "retrain" and not wanted.accept_loss:
+                _refuse_loss(told)
+
         request = RestoreRequest(checkpoint_id=identifier, records=wanted.records, accept_loss=wanted.accept_loss)
-        return await accepted(work.request(rollback.KIND, request, idempotency_key), response)
+        return await accepted(work.request(rollback.KIND, request, idempotency_key, look), response)
 
     return routes
 

@@ -130,3 +130,11 @@ def test_dead_letters_need_the_token(sidecar: SidecarFactory) -> None:
     assert_problem(one.http.get("/v1/dead-letters"), HTTPStatus.UNAUTHORIZED, "unauthorized")
     allowed = one.http.get("/v1/dead-letters", headers={"Authorization": "Bearer s3cret"})
     assert allowed.json()["dead_letters"] == []
+
+
+@pytest.mark.parametrize("body", ['{"reason": "\\ud800"}', '{"before": 9223372036854775808}', '{"partitions": [-1]}'])
+def test_what_no_letter_can_have_is_refused(sidecar: SidecarFactory, body: str) -> None:
+    one = sidecar("well")
+    answer = one.http.post("/v1/dead-letters/requeue", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert one.http.get("/v1/operations").json()["operations"] == []

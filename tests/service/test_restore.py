@@ -244,3 +244,17 @@ def flip(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
+
+
+def test_key_gets_its_operation_whatever_has_become_of_the_checkpoint(
+    sidecar: SidecarFactory, run: Path, line: list[str]
+) -> None:
+    one = sidecar("well")
+    asked = {}
+    for work in ("verify", "restore"):
+        asked[work] = (f"/v1/checkpoints/{line[0]}/{work}", {"Idempotency-Key": work})
+    first = {work: one.operation(one.http.post(url, headers=key)) for work, (url, key) in asked.items()}
+    CheckpointStore(run).delete(line[0])
+    for work, (url, key) in asked.items():
+        assert one.http.post(url, headers=key).json() == first[work]
+        assert_problem(one.http.post(url), HTTPStatus.NOT_FOUND, "checkpoint-not-found")

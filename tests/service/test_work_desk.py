@@ -16,8 +16,11 @@ from service.operations import (
     VerifyRequest,
     VerifyResult,
 )
+from service.shelf import Shelf
+from service.verification import Verification
 from service.work_desk import WorkDesk
 from service.worker_view import WorkerView
+from streaming.checkpoints.store import CheckpointStore
 from streaming.errors import CheckpointError
 
 
@@ -29,7 +32,7 @@ class Line:
         self.operations = Operations(StateFile(directory / "operations.json"))
         self.done: list[str] = []
         self.go = asyncio.Event()
-        self.desk = WorkDesk(self.operations, WorkerView(60), self._ours, {"restore": self._work, "verify": self._work})
+        self.desk = WorkDesk(self.operations, WorkerView(60), self.ours, {"restore": self._work, "verify": self._work})
 
     async def restore(self, identifier: str, key: str | None = None) -> Operation:
         wanted = RestoreRequest(checkpoint_id=identifier, records="retrain", accept_loss=False)
@@ -44,7 +47,7 @@ class Line:
             while any(each.state is not OperationState.SUCCEEDED for each in asked):
                 await asyncio.sleep(0.005)
 
-    async def _ours(self) -> None:
+    async def ours(self) -> None:
         return
 
     async def _work(self, operation: Operation) -> VerifyResult:
@@ -118,5 +121,18 @@ def test_verify_joins_whatever_was_asked_for_since(tmp_path: Path) -> None:
         assert await line.verify("b") is other
         assert await line.restore("a") is restore
         await line.until_done(first, other, restore)
+
+    run(tmp_path, story)
+
+
+def test_verify_of_one_that_retention_took_meanwhile_says_so(tmp_path: Path) -> None:
+    async def story(line: Line) -> None:
+        works = {"verify": Verification(Shelf(CheckpointStore(tmp_path)))}
+        desk = WorkDesk(line.operations, WorkerView(60), line.ours, works)
+        operation = await desk.request("verify", VerifyRequest(checkpoint_id="e000001-s000000001"), None)
+        async with asyncio.timeout(10):
+            while operation.problem is None:
+                await asyncio.sleep(0.005)
+        assert (operation.problem.status, operation.problem.type) == (404, "urn:penstock:problem:checkpoint-not-found")
 
     run(tmp_path, story)
