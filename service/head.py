@@ -54,17 +54,19 @@ class Head:
             if wanted.counts.get("records") == 0:
                 return Made(None, wanted.counts)
             epoch = await asyncio.to_thread(self._folder.next_epoch)
-            progress = self._operations.progress(operation)
-            await self._operations.note(
-                operation, progress.model_copy(update={"epoch": epoch, "counts": dict(wanted.counts)})
-            )
+            begun = {"epoch": epoch, "counts": dict(wanted.counts)}
+            await self._operations.note(operation, self._operations.progress(operation).model_copy(update=begun))
             manifest = await asyncio.to_thread(
                 derive, self._store, wanted.source, epoch=epoch, cause=wanted.cause, change=wanted.change
             )
+            made_now = {"made": manifest.id}  # before a worker saves others, and prunes it one day
+            await self._operations.insist(operation, self._operations.progress(operation).model_copy(update=made_now))
             return Made(manifest.id, wanted.counts)
 
     def _made_before(self, operation: Operation) -> Made | None:
         progress = self._operations.progress(operation)
+        if progress.made is not None:
+            return Made(progress.made, progress.counts)
         if progress.epoch is None:
             return None
         ids = [info.id for info in self._store.list() if parse_id(info.id)[0] == progress.epoch]

@@ -1,5 +1,6 @@
 """Slow work that was asked for over HTTP: a bounded, durable list of operations."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable, Collection
@@ -10,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 import structlog
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from service.folder import StateFile
+from service.folder import RETRY_S, StateFile
 from service.problem_details import ProblemDetails
 from streaming.errors import CheckpointError
 
@@ -118,11 +119,12 @@ class Operation(BaseModel):
 class Progress(BaseModel):
     """What whoever takes an operation up again must know.
 
-    epoch: writer epoch of the checkpoint that it makes: if there is one, it has been made. counts: what its result
-    will say. unpin: the source was pinned only for as long as the work takes.
+    epoch: writer epoch of the checkpoint that it makes: if there is one, it has been made. made: its id, which outlives
+    the checkpoint. counts: what its result will say. unpin: the source was pinned only for as long as the work takes.
     """
 
     epoch: int | None = None
+    made: str | None = None
     counts: dict[str, int] = {}
     unpin: bool = False
 
@@ -228,6 +230,15 @@ class Operations:
         """Durable when this returns. Raises CheckpointError."""
         self._kept[operation.id].progress = progress
         await self._file.write(self._dump)
+
+    async def insist(self, operation: Operation, progress: Progress) -> None:
+        """Durable when this returns, however long it takes until the disk can be written."""
+        while True:
+            try:
+                return await self.note(operation, progress)
+            except CheckpointError as error:
+                _log.error("state_not_written", detail=str(error), retry_s=RETRY_S)
+                await asyncio.sleep(RETRY_S)
 
     def change(self, operation: Operation, state: OperationState) -> None:
         operation.state = state

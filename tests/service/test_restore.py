@@ -200,6 +200,26 @@ def test_restore_cut_short_is_taken_up_once(sidecar: SidecarFactory, run: Path, 
     one.reach("training")
 
 
+def test_restore_whose_success_was_not_written_is_not_done_again_when_its_checkpoint_is_gone(
+    sidecar: SidecarFactory, run: Path, line: list[str]
+) -> None:
+    one = sidecar("well")
+    made = one.operation(restore(one, line[0]))["result"]["checkpoint_id"]
+    one.stop()
+    file = run / ".service" / "operations.json"
+    (kept,) = json.loads(file.read_text())
+    kept["operation"] |= {"state": "running", "result": None, "finished_at": None}
+    file.write_text(json.dumps([kept]))
+    derive(CheckpointStore(run), made, epoch=ServiceFolder(CheckpointStore(run)).next_epoch(), cause="edit")
+    CheckpointStore(run).delete(made)
+    again = sidecar("well")
+    ended = eventually(
+        lambda: (body := again.http.get("/v1/operations").json()["operations"][0])["state"] == "succeeded" and body
+    )
+    assert ended["result"]["checkpoint_id"] == made
+    assert list(restored(run)) == []
+
+
 @pytest.mark.parametrize("wait_s", [0.0, 0.05, 0.2])
 def test_service_killed_during_a_restore_has_done_it_once_in_the_end(
     tmp_path: Path, run: Path, line: list[str], wait_s: float

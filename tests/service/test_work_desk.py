@@ -12,6 +12,7 @@ from service.operations import (
     Operation,
     Operations,
     OperationState,
+    Progress,
     RestoreRequest,
     VerifyRequest,
     VerifyResult,
@@ -134,5 +135,25 @@ def test_verify_of_one_that_retention_took_meanwhile_says_so(tmp_path: Path) -> 
             while operation.problem is None:
                 await asyncio.sleep(0.005)
         assert (operation.problem.status, operation.problem.type) == (404, "urn:penstock:problem:checkpoint-not-found")
+
+    run(tmp_path, story)
+
+
+def test_what_was_made_is_noted_however_long_the_disk_takes(tmp_path: Path) -> None:
+    async def story(line: Line) -> None:
+        operation = await line.verify("a")
+        file = tmp_path / "operations.json"
+        await line.operations.note(operation, Progress())
+        file.unlink()
+        file.mkdir()
+        noting = asyncio.create_task(line.operations.insist(operation, Progress(made="x")))
+        await asyncio.sleep(0)  # it takes its turn
+        with pytest.raises(CheckpointError):  # and has failed when this one has
+            await line.operations.note(operation, Progress(made="x"))
+        assert not noting.done()
+        file.rmdir()
+        await asyncio.wait_for(noting, 10)
+        assert '"made": "x"' in file.read_text()
+        await line.until_done(operation)
 
     run(tmp_path, story)
