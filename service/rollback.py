@@ -24,6 +24,7 @@ from streaming.ledger.intervals import intervals, within
 from streaming.ledger.ledger import Kind, Ledger
 
 KIND = "restore"
+OTHER_LIFE = "that checkpoint is about another life of the topic, so there is nothing to skip; use retrain"
 _log = structlog.get_logger()
 
 
@@ -100,7 +101,7 @@ class Rollback:
         wanted = operation.request
         assert isinstance(wanted, RestoreRequest)
         if self._operations.progress(operation).epoch is None:
-            await asyncio.to_thread(self._store.verify, wanted.checkpoint_id)  # before a worker is stopped for it
+            await asyncio.to_thread(self._shelf.verify, wanted.checkpoint_id)  # before a worker is stopped for it
         async with self._kept(operation, wanted.checkpoint_id):
             if wanted.accept_loss:
                 await self._accept_loss()
@@ -116,8 +117,7 @@ class Rollback:
         assert newest is not None
         now = self._store.ledger(newest.id)
         if now.generation.topic_id != self._store.manifest(wanted.checkpoint_id).generation.topic_id:
-            text = "that checkpoint is about another life of the topic, so there is nothing to skip; use retrain"
-            raise Refused(details(HTTPStatus.CONFLICT, "topic-recreated", text))
+            raise Refused(details(HTTPStatus.CONFLICT, "topic-recreated", OTHER_LIFE))
         return Rewrite(wanted.checkpoint_id, "restore", leaving_out(now))
 
     async def _accept_loss(self) -> None:

@@ -15,7 +15,7 @@ from service.auth import Guard
 from service.lag import Lag
 from service.operations import Operation, RestoreRequest, VerifyRequest
 from service.problems import HttpProblem, documented
-from service.rollback import Consequence, consequences
+from service.rollback import OTHER_LIFE, Consequence, consequences, leaving_out
 from service.routes.checkpoints import Half, Identifier, found
 from service.routes.requests import IdempotencyKey, accepted
 from service.shelf import Shelf
@@ -127,7 +127,13 @@ def _consequences(shelf: Shelf, lag: Lag, identifier: str, wanted: RestoreBody) 
         raise HttpProblem(HTTPStatus.CONFLICT, "checkpoint-damaged", str(error)) from error
     newest = shelf.newest()
     assert newest is not None, "the one to go back to is readable"
-    partitions = consequences(newest[1], then, lag.starts())
+    now = newest[1]
+    partitions = consequences(now, then, lag.starts())
+    if wanted.records == "skip":
+        if now.generation.topic_id != then.generation.topic_id:
+            raise HttpProblem(HTTPStatus.CONFLICT, "topic-recreated", OTHER_LIFE)
+        after = leaving_out(now)(then)
+        partitions = [each._replace(position=after.position(each.partition)) for each in partitions]
     gone = [None if each.gone is None else len(each.gone) for each in partitions]
     return DryRunBody(
         checkpoint_id=identifier,

@@ -15,7 +15,7 @@ import pytest
 from service.folder import ServiceFolder
 from streaming.checkpoints.derive import derive
 from streaming.checkpoints.store import LEDGER_FILE, MODEL_FILE, CheckpointStore
-from streaming.ledger.ledger import Kind
+from streaming.ledger.ledger import Generation, Kind, Ledger
 from tests.service.checkpoints import ledger_with, write
 from tests.service.conftest import Sidecar, SidecarFactory, eventually, worker_log
 from tests.service.test_http import assert_problem
@@ -105,6 +105,21 @@ def test_skip_excludes_what_was_settled_since(sidecar: SidecarFactory, run: Path
     assert list(ledger.kind_intervals(0, Kind.TRAINED)) == [(0, 10)]
     assert list(ledger.kind_intervals(0, Kind.EXCLUDED)) == [(10, 12), (13, 26)]
     assert ledger.position(0) == 12
+
+
+def test_dry_run_of_skip_tells_the_position_that_skip_leads_to(
+    sidecar: SidecarFactory, run: Path, line: list[str]
+) -> None:
+    one = sidecar("well")
+    (told,) = restore(one, line[0], dry_run=True, records="skip").json()["partitions"]
+    assert told["position"] == 12
+    recreated = Ledger(Generation("cluster", "pets", "another"))
+    recreated.open_partition(0, 0)
+    store = CheckpointStore(run)
+    epoch = ServiceFolder(store).next_epoch()
+    derive(store, line[1], epoch=epoch, cause="edit", change=lambda _: recreated)
+    refused = restore(one, line[0], dry_run=True, records="skip")
+    assert_problem(refused, HTTPStatus.CONFLICT, "topic-recreated")
 
 
 def test_failed_service_is_restored_and_trains_again(sidecar: SidecarFactory, line: list[str]) -> None:
