@@ -11,7 +11,7 @@ from streaming.book import Book
 from streaming.decided import Decided, same_life
 from streaming.errors import TrainingStopped
 from streaming.kafka.watch import View
-from streaming.ledger.ledger import Generation
+from streaming.ledger.ledger import Generation, Ledger
 from streaming.truncation import Cut, Truncation
 
 _log = structlog.get_logger()
@@ -46,16 +46,11 @@ class TopicGuard:
             ledger.open_partition(partition, 0)
             _log.info("partition_added", partition=partition)
         accepted = self._decided.losses(ledger.generation.topic_id)
+        beyond = {p: s for p, s in view.log_starts.items() if s > max(ledger.position(p), accepted.get(p, 0))}
+        if beyond and self._stop_on_loss:
+            raise _overtaken(ledger, beyond)
         for partition, start in view.log_starts.items():
-            position = ledger.position(partition)
-            if start > max(position, accepted.get(partition, 0)) and self._stop_on_loss:
-                raise TrainingStopped(
-                    "data-lost",
-                    f"retention removed partition {partition} up to {start}, its position is {position}; "
-                    "kafka.on_data_loss = continue books the rest as lost and goes on",
-                    {"topic_id": ledger.generation.topic_id, "before": {str(partition): start}},
-                )
-            if start > position:
+            if start > ledger.position(partition):
                 self._book.lost_before(partition, start)
 
 
@@ -73,6 +68,18 @@ def _refuse_another(trained: Generation, found: Generation) -> None:
             f"{trained.topic_id}: its offsets are other records; use another name, or another topic",
             {"topic_id": found.topic_id},
         )
+
+
+def _overtaken(ledger: Ledger, starts: dict[int, int]) -> TrainingStopped:
+    """All partitions at once: one answer, and one start of a worker, settles them."""
+    told = "; ".join(
+        f"partition {p} up to {start}, its position is {ledger.position(p)}" for p, start in starts.items()
+    )
+    return TrainingStopped(
+        "data-lost",
+        f"retention removed {told}; kafka.on_data_loss = continue books the rest as lost and goes on",
+        {"topic_id": ledger.generation.topic_id, "before": {str(p): start for p, start in starts.items()}},
+    )
 
 
 def _truncated(generation: Generation, cuts: dict[int, Cut]) -> TrainingStopped:

@@ -78,3 +78,10 @@ def test_a_loss_stops_the_training_where_that_is_wanted_until_it_is_accepted() -
     guard.take_stock(view(starts={0: 30}))
     assert book.ledger.position(0) == 30
     assert stopped(guard.take_stock, view(starts={0: 31})).facts["before"] == {"0": 31}
+
+
+def test_losses_of_several_partitions_take_one_answer() -> None:
+    book, guard = guarded(AcceptLoss(at=0, topic_id="t1", before={0: 30}), stop_on_loss=True)
+    lost = stopped(guard.take_stock, view(starts={0: 30, 1: 4, 2: 0, 3: 9}))
+    assert lost.facts["before"] == {"1": 4, "3": 9}
+    assert book.ledger.counts()[Kind.LOST] == 0
