@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --all-groups --extra demo
 
-SLOW_LINES := $(addprefix tests/line/test_,deterministic.py native_crash.py topic_life.py truncated.py)
+SLOW_LINES := $(addprefix tests/line/test_,answers.py deterministic.py native_crash.py topic_life.py truncated.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test test-plain test-faults mutants soak lint format bench bench-recovery bench-stall clean

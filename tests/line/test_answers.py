@@ -13,7 +13,7 @@ from tests.line.stock_listing import ledger_of, records_of
 from tests.line.test_exactly_once import listing
 from tests.line.test_topic_life import problems, remove_before, with_admin
 
-pytestmark = [pytest.mark.kafka, pytest.mark.tf]
+pytestmark = [pytest.mark.kafka, pytest.mark.tf, pytest.mark.slow]
 
 NO_HOLD_OUT = {"evaluation.fraction": 0}
 
