@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from service.app import Collaborators, create_app
 from service.auth import Guard
+from service.consequences import Prospects
 from service.door import Application
 from service.folder import ServiceFolder
 from service.head import Head
@@ -85,7 +86,8 @@ class Service:
         self._operations = Operations(self._folder.operations)
         self._desk = SaveDesk(self._operations, self.view, self._supervisor.send, self._folder.ours)
         head = Head(store, self._folder, self._supervisor, self._operations)
-        rollback = Rollback(store, shelf, head, self._supervisor, self._operations, self._lag)
+        prospects = Prospects(store, shelf, self._folder.decisions, self._lag)
+        rollback = Rollback(store, shelf, head, self._supervisor, self._operations, self._folder, prospects, self._lag)
         requeue = Requeue(store, head, self._folder.decisions, self._lag)
         works: dict[str, Work] = {VERIFY: Verification(shelf), RESTORE: rollback, REQUEUE: requeue}
         self._work = WorkDesk(self._operations, self.view, self._folder.ours, works)
@@ -99,6 +101,7 @@ class Service:
             supervisor=self._supervisor,
             resolver=Resolver(self.view, self._supervisor),
             shelf=shelf,
+            prospects=prospects,
             operations=self._operations,
             desk=self._desk,
             work=self._work,

@@ -57,7 +57,7 @@ class Decisions:
             except OSError as error:
                 raise CheckpointError(f"{self._path}: {error.strerror}") from error
             self._all.append(decision)
-        _log.info("decided", **decision.model_dump(mode="json"))
+        _log.info("decided", **decision.model_dump(mode="json", exclude={"offsets"}))
 
     async def flush(self) -> None:
         """Wait for the one that is being written."""

@@ -1,25 +1,40 @@
 """Puts a new checkpoint at the head of the line while no worker runs; once, whatever is killed meanwhile."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
 
 from service.folder import ServiceFolder
-from service.operations import Operation, Operations
+from service.operations import Operation, Operations, Progress
+from service.problem_details import details
 from service.supervisor import Supervisor
+from service.work_desk import Refused
 from streaming.checkpoints.derive import derive
 from streaming.checkpoints.manifest import Cause, parse_id
 from streaming.checkpoints.store import CheckpointStore
+from streaming.control.decisions import Decision
+from streaming.errors import CheckpointError
 from streaming.ledger.ledger import Ledger
+
+MOST_ATTEMPTS = 3
 
 
 class Rewrite(NamedTuple):
-    """A checkpoint to be made of another one. change: see `derive`; counts: what the operation's result will say."""
+    """A checkpoint to be made of another one. change, fields: see `derive`; counts: what the operation's result will
+    say; decision: to be made before the next worker starts."""
 
     source: str
     cause: Cause
     change: Callable[[Ledger], Ledger] | None = None
     counts: Mapping[str, int] = {}
+    fields: Mapping[str, Any] = {}
+    decision: Decision | None = None
+
+    @property
+    def idle(self) -> bool:
+        """There is nothing to do."""
+        return self.counts.get("records") == 0
 
 
 class Made(NamedTuple):
@@ -40,28 +55,62 @@ class Head:
         self._supervisor = supervisor
         self._operations = operations
 
-    async def rewrite(self, operation: Operation, why: str, prepare: Callable[[], Rewrite]) -> Made:
-        """Make what `prepare` wants, which is called on a thread when the worker has taken its final checkpoint.
+    async def rewrite(self, operation: Operation, why: str, prepare: Callable[[], Awaitable[Rewrite]]) -> Made:
+        """Make what `prepare` wants, which is asked twice: before a worker is stopped for it, and when that has taken
+        its final checkpoint.
 
         An operation that was cut short is looked up first: the writer epoch of its checkpoint is on disk before the
-        checkpoint is. Raises CheckpointError, and what `prepare` raises; then nothing has changed.
+        checkpoint is. One that ends the service each time is given up. Raises Refused, CheckpointError, and what
+        `prepare` raises; then there is no new checkpoint.
         """
         made = await asyncio.to_thread(self._made_before, operation)
         if made is not None:
             return made
+        await self._count_attempt(operation)
+        wanted = await prepare()
+        if wanted.idle:
+            return Made(None, wanted.counts)
         async with self._supervisor.halted(why):
-            wanted = await asyncio.to_thread(prepare)
-            if wanted.counts.get("records") == 0:
+            wanted = await prepare()
+            if wanted.idle:
                 return Made(None, wanted.counts)
-            epoch = await asyncio.to_thread(self._folder.next_epoch)
-            begun = {"epoch": epoch, "counts": dict(wanted.counts)}
-            await self._operations.note(operation, self._operations.progress(operation).model_copy(update=begun))
+            if wanted.decision is not None:
+                await self._supervisor.decide(wanted.decision)
+            return await self._make(operation, wanted)
+
+    async def _make(self, operation: Operation, wanted: Rewrite) -> Made:
+        epoch = await asyncio.to_thread(self._folder.next_epoch)
+        counts = dict(wanted.counts)
+        await self._operations.note(operation, self._progress(operation, epoch=epoch, counts=counts))
+        try:
             manifest = await asyncio.to_thread(
-                derive, self._store, wanted.source, epoch=epoch, cause=wanted.cause, change=wanted.change
+                derive,
+                self._store,
+                wanted.source,
+                epoch=epoch,
+                cause=wanted.cause,
+                change=wanted.change,
+                fields=wanted.fields,
             )
-            made_now = {"made": manifest.id}  # before a worker saves others, and prunes it one day
-            await self._operations.insist(operation, self._operations.progress(operation).model_copy(update=made_now))
-            return Made(manifest.id, wanted.counts)
+            made = Made(manifest.id, counts)
+        except CheckpointError:
+            stands = await asyncio.to_thread(self._made_before, operation)  # it could be neither finished nor undone
+            if stands is None:
+                raise
+            made = stands
+        # Before a worker saves others, and prunes it one day.
+        await self._operations.insist(operation, self._progress(operation, made=made.checkpoint_id))
+        return made
+
+    async def _count_attempt(self, operation: Operation) -> None:
+        attempts = self._operations.progress(operation).attempts
+        if attempts >= MOST_ATTEMPTS:
+            text = f"it was begun {attempts} times, and each time the service ended before it did"
+            raise Refused(details(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", text))
+        await self._operations.note(operation, self._progress(operation, attempts=attempts + 1))
+
+    def _progress(self, operation: Operation, **update: object) -> Progress:
+        return self._operations.progress(operation).model_copy(update=update)
 
     def _made_before(self, operation: Operation) -> Made | None:
         progress = self._operations.progress(operation)

@@ -3,6 +3,7 @@
 The log's ends and what retention leaves come from outside; the rest is arithmetic.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
@@ -11,6 +12,7 @@ from streaming.control.messages import PartitionStatus
 from streaming.kafka.headroom import UNLIMITED, Headroom
 
 SAMPLES = 512
+FIRST_LOOK_S = 10.0
 
 
 class Watermarks(Protocol):
@@ -53,6 +55,15 @@ class Lag:
     def starts(self) -> Mapping[int, int] | None:
         """Partition -> where the log begins; None while nobody knows that, or what is known may be old."""
         return self._log_starts if self._log_starts and self.error is None else None
+
+    async def first_look(self) -> None:
+        """Wait until it has been tried to find that out, and not for long."""
+        try:
+            async with asyncio.timeout(FIRST_LOOK_S):
+                while not self._log_starts and self.error is None:
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            return
 
     def observe(self, ends: Mapping[int, int], now: float) -> None:
         for partition, end in ends.items():

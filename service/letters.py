@@ -1,5 +1,6 @@
 """Dead letters as the newest ledger has them: a page of them, and owing them again."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
@@ -103,7 +104,11 @@ class Requeue:
         made = await self._head.rewrite(operation, "dead letters are being requeued", lambda: self._prepare(wanted))
         return RequeueResult(checkpoint_id=made.checkpoint_id, **made.counts)
 
-    def _prepare(self, wanted: RequeueRequest) -> Rewrite:
+    async def _prepare(self, wanted: RequeueRequest) -> Rewrite:
+        await self._lag.first_look()
+        return await asyncio.to_thread(self._rewrite, wanted)
+
+    def _rewrite(self, wanted: RequeueRequest) -> Rewrite:
         log_starts = self._lag.starts()
         if log_starts is None:
             text = "where the topic begins isn't known while Kafka is away, nor which records are still there"

@@ -119,10 +119,12 @@ class Operation(BaseModel):
 class Progress(BaseModel):
     """What whoever takes an operation up again must know.
 
-    epoch: writer epoch of the checkpoint that it makes: if there is one, it has been made. made: its id, which outlives
-    the checkpoint. counts: what its result will say. unpin: the source was pinned only for as long as the work takes.
+    attempts: how often it was begun. epoch: writer epoch of the checkpoint that it makes: if there is one, it has been
+    made. made: its id, which outlives the checkpoint. counts: what its result will say. unpin: the source was pinned
+    only for as long as the work takes.
     """
 
+    attempts: int = 0
     epoch: int | None = None
     made: str | None = None
     counts: dict[str, int] = {}

@@ -1,15 +1,17 @@
-"""Going back to an older checkpoint: what that would train again, and doing it."""
+"""Goes back to an older checkpoint, and sees to it that what was left out for good stays out."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import NamedTuple
+from itertools import islice
+from typing import Any
 
 import structlog
-from pyroaring import BitMap64
 
+from service.consequences import Prospect, Prospects, leaving_out
+from service.folder import RETRY_S, ServiceFolder
 from service.head import Head, Rewrite
 from service.lag import Lag
 from service.operations import Operation, Operations, RestoreRequest, SaveResult
@@ -18,63 +20,14 @@ from service.shelf import Shelf
 from service.supervisor import Supervisor
 from service.work_desk import Refused
 from streaming.checkpoints.store import CheckpointStore
-from streaming.control.decisions import AcceptLoss
+from streaming.control.decisions import AcceptLoss, Decision, ResetBreaker, Skip
+from streaming.decided import Decided
 from streaming.errors import CheckpointError
-from streaming.ledger.intervals import intervals, within
-from streaming.ledger.ledger import Kind, Ledger
+from streaming.ledger.intervals import intervals
 
 KIND = "restore"
 OTHER_LIFE = "that checkpoint is about another life of the topic, so there is nothing to skip; use retrain"
 _log = structlog.get_logger()
-
-
-class Consequence(NamedTuple):
-    """For one partition: offsets that are settled now and wouldn't be, and those of them that the topic has no more.
-
-    trained: how many of `again` are in the weights now. gone: None while nobody knows where the log begins.
-    """
-
-    topic: str
-    partition: int
-    position: int
-    again: BitMap64
-    trained: int
-    gone: BitMap64 | None
-
-
-def consequences(now: Ledger, then: Ledger, log_starts: Mapping[int, int] | None) -> list[Consequence]:
-    """What a restore of `then` does to each partition of `now`. Pure.
-
-    What is lost or absent already isn't gone anew. A ledger of another life of the topic has nothing of this one.
-    """
-    same = now.generation.topic_id == then.generation.topic_id
-    found = []
-    for partition in now.partitions():
-        known = same and partition in then.partitions()
-        origin, end = now.origin(partition), now.highest(partition)
-        again = now.settled(partition) - then.settled(partition) if known else now.settled(partition)
-        trained = again & now.of_kind(partition, Kind.TRAINED, origin, end)
-        gone = None
-        if log_starts is not None:
-            unreadable = (now.of_kind(partition, kind, origin, end) for kind in (Kind.LOST, Kind.ABSENT))
-            gone = within(again, 0, log_starts.get(partition, 0)).difference(*unreadable)
-        position = then.position(partition) if known else origin
-        found.append(Consequence(now.generation.topic, partition, position, again, len(trained), gone))
-    return found
-
-
-def leaving_out(now: Ledger) -> Callable[[Ledger], Ledger]:
-    """A change that excludes whatever is settled in `now` and not in the ledger given."""
-
-    def change(ledger: Ledger) -> Ledger:
-        for partition in now.partitions():
-            if partition not in ledger.partitions():
-                ledger.open_partition(partition, now.origin(partition))
-            for start, stop in intervals(now.settled(partition) - ledger.settled(partition)):
-                ledger.record_range(partition, Kind.EXCLUDED, start, stop)
-        return ledger
-
-    return change
 
 
 class Rollback:
@@ -87,6 +40,8 @@ class Rollback:
         head: Head,
         supervisor: Supervisor,
         operations: Operations,
+        folder: ServiceFolder,
+        prospects: Prospects,
         lag: Lag,
     ) -> None:
         self._store = store
@@ -94,6 +49,8 @@ class Rollback:
         self._head = head
         self._supervisor = supervisor
         self._operations = operations
+        self._folder = folder
+        self._prospects = prospects
         self._lag = lag
 
     async def __call__(self, operation: Operation) -> SaveResult:
@@ -103,29 +60,66 @@ class Rollback:
         if self._operations.progress(operation).epoch is None:
             await asyncio.to_thread(self._shelf.verify, wanted.checkpoint_id)  # before a worker is stopped for it
         async with self._kept(operation, wanted.checkpoint_id):
-            if wanted.accept_loss:
-                await self._accept_loss()
             why = f"going back to checkpoint {wanted.checkpoint_id}"
             made = await self._head.rewrite(operation, why, lambda: self._prepare(wanted))
-        assert made.checkpoint_id is not None
+            assert made.checkpoint_id is not None
+            if wanted.records == "skip":
+                await self._skip_for_good(wanted.checkpoint_id, made.checkpoint_id)
         return SaveResult(checkpoint_id=made.checkpoint_id)
 
-    def _prepare(self, wanted: RestoreRequest) -> Rewrite:
+    async def _prepare(self, wanted: RestoreRequest) -> Rewrite:
         if wanted.records == "retrain":
-            return Rewrite(wanted.checkpoint_id, "restore")
-        newest, _ = self._store.newest_valid()
-        assert newest is not None
-        now = self._store.ledger(newest.id)
-        if now.generation.topic_id != self._store.manifest(wanted.checkpoint_id).generation.topic_id:
-            raise Refused(details(HTTPStatus.CONFLICT, "topic-recreated", OTHER_LIFE))
-        return Rewrite(wanted.checkpoint_id, "restore", leaving_out(now))
+            await self._lag.first_look()
+        return await asyncio.to_thread(self._rewrite, wanted)
 
-    async def _accept_loss(self) -> None:
-        """What is gone now was accepted, so that it won't be a problem once it is booked as lost."""
-        starts, newest = self._lag.starts(), await asyncio.to_thread(self._shelf.newest)
-        if starts and newest is not None:
-            topic_id = newest[1].generation.topic_id
-            await self._supervisor.decide(AcceptLoss(at=time.time(), topic_id=topic_id, before=dict(starts)))
+    def _rewrite(self, wanted: RestoreRequest) -> Rewrite:
+        prospect = self._prospects.of(wanted.checkpoint_id)
+        if wanted.records == "skip":
+            if not prospect.same_life:
+                raise Refused(details(HTTPStatus.CONFLICT, "topic-recreated", OTHER_LIFE))
+            fields = self._caught_up(wanted.checkpoint_id, prospect.decisions)
+            change = leaving_out(prospect.now)
+            return Rewrite(wanted.checkpoint_id, "restore", lambda _: change(prospect.then), fields=fields)
+        if prospect.loss is not None and not wanted.accept_loss:
+            raise Refused(details(HTTPStatus.CONFLICT, "records-gone", prospect.loss))
+        return Rewrite(wanted.checkpoint_id, "restore", decision=self._accepted(prospect))
+
+    def _caught_up(self, source: str, taken: int) -> dict[str, Any]:
+        """What the manifest says of the decisions: a worker that took one in again would owe again what is skipped."""
+        manifest = self._store.manifest(source)
+        fields: dict[str, Any] = {"decisions": taken}
+        missed = islice(self._folder.decisions.all(), manifest.decisions, taken)
+        if any(isinstance(each, ResetBreaker) for each in missed):
+            fields["trainer_state"] = {**manifest.trainer_state, "breaker": None}
+        return fields
+
+    def _accepted(self, prospect: Prospect) -> AcceptLoss | None:
+        """What is gone is known, so that it won't be a problem once it is booked as lost."""
+        topic_id, starts = prospect.now.generation.topic_id, self._lag.starts() or {}
+        known = Decided(self._folder.decisions.all()).losses(topic_id)
+        gone = {each.partition: starts.get(each.partition, 0) for each in prospect.partitions if each.gone}
+        before = {partition: start for partition, start in gone.items() if start > known.get(partition, 0)}
+        return AcceptLoss(at=time.time(), topic_id=topic_id, before=before) if before else None
+
+    async def _skip_for_good(self, source: str, made: str) -> None:
+        """In the checkpoint made it is excluded; as a decision it is so in every older one, too. Once only: what is
+        decided already is no consequence any more."""
+        decision = await asyncio.to_thread(self._skipped, source, made)
+        while decision is not None:
+            try:
+                await self._supervisor.decide(decision)
+            except CheckpointError as error:  # the checkpoint stands: not to decide it would undo half of the restore
+                _log.error("state_not_written", detail=str(error), retry_s=RETRY_S)
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
+
+    def _skipped(self, source: str, made: str) -> Decision | None:
+        if self._shelf.find(made) is None:
+            return None  # long done, and retention took it meanwhile
+        prospect = self._prospects.of(source, made)
+        offsets = {each.partition: list(intervals(each.again)) for each in prospect.partitions if each.again}
+        return Skip(at=time.time(), topic_id=prospect.now.generation.topic_id, offsets=offsets) if offsets else None
 
     @asynccontextmanager
     async def _kept(self, operation: Operation, source: str) -> AsyncIterator[None]:

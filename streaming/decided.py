@@ -15,7 +15,9 @@ from streaming.control.decisions import (
     Exclude,
     Quarantine,
     ResetBreaker,
+    Skip,
 )
+from streaming.ledger.intervals import from_intervals
 from streaming.ledger.ledger import Generation, Kind, Ledger
 
 ANY_CLUSTER = ""  # of an adopted topic whose cluster nobody has asked yet
@@ -102,6 +104,12 @@ def _apply(decision: Decision, ledger: Ledger) -> Effect:
         case Exclude() if decision.topic_id == topic_id:
             _know(ledger, decision.partition)
             ledger.record_range(decision.partition, Kind.EXCLUDED, decision.start, decision.stop)
+        case Skip() if decision.topic_id == topic_id:
+            for partition, pairs in decision.offsets.items():
+                _know(ledger, partition)
+                offsets = from_intervals(pairs)
+                owed = ledger.unsettled(partition, offsets.min(), offsets.max() + 1) & offsets if offsets else offsets
+                ledger.record(partition, Kind.EXCLUDED, owed)
         case AcceptTruncation() if decision.topic_id == topic_id:
             for partition, end in decision.ends.items():
                 if partition in ledger.partitions():
@@ -110,6 +118,21 @@ def _apply(decision: Decision, ledger: Ledger) -> Effect:
             if is_owed(ledger, decision.partition, decision.offset):
                 return Effect(owed=Owed(decision.partition, decision.offset, decision.detail))
     return Effect()
+
+
+def caught_up(ledger: Ledger, decisions: Iterable[Decision], taken: int) -> Ledger:
+    """A ledger that has taken in so many of the decisions, with the rest of them; the one given may be changed.
+
+    Quarantined records stay owed: whoever has no letters to write leaves them to those who have.
+    """
+    decided = Decided(decisions)
+    decided.restore(taken)
+    while decided.waiting:
+        effect = decided.take_in(ledger)
+        ledger = effect.ledger or ledger
+        if effect.owed is not None:
+            decided.taken += 1
+    return ledger
 
 
 def is_owed(ledger: Ledger, partition: int, offset: int) -> bool:

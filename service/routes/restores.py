@@ -12,10 +12,10 @@ from pyroaring import BitMap64
 
 from service import rollback, verification
 from service.auth import Guard
-from service.lag import Lag
+from service.consequences import Consequence, Prospect, Prospects, leaving_out
 from service.operations import Operation, RestoreRequest, VerifyRequest
 from service.problems import HttpProblem, documented
-from service.rollback import OTHER_LIFE, Consequence, consequences, leaving_out
+from service.rollback import OTHER_LIFE
 from service.routes.checkpoints import Half, Identifier, found
 from service.routes.requests import IdempotencyKey, accepted
 from service.shelf import Shelf
@@ -72,7 +72,7 @@ class DryRunBody(BaseModel):
 _DRY: dict[int | str, dict[str, Any]] = {200: {"model": DryRunBody, "description": "The consequences; nothing is done"}}
 
 
-def router(shelf: Shelf, work: WorkDesk, lag: Lag, guard: Guard) -> APIRouter:
+def router(shelf: Shelf, work: WorkDesk, prospects: Prospects, guard: Guard) -> APIRouter:
     routes = APIRouter(prefix="/v1/checkpoints/{id}", tags=["checkpoints"], dependencies=[Depends(guard)])
 
     @routes.post(
@@ -103,13 +103,13 @@ def router(shelf: Shelf, work: WorkDesk, lag: Lag, guard: Guard) -> APIRouter:
         """Go back to a checkpoint: it becomes the newest again, as a new one, and the worker begins with that."""
         wanted = body or RestoreBody()
         if wanted.dry_run:
-            told = await asyncio.to_thread(_consequences, shelf, lag, identifier, wanted)
+            told = await asyncio.to_thread(lambda: _told(identifier, wanted, _prospect(shelf, prospects, identifier)))
             return JSONResponse(told.model_dump(mode="json"))
 
         def look() -> None:
-            told = _consequences(shelf, lag, identifier, wanted)
-            if wanted.records == "retrain" and not wanted.accept_loss:
-                _refuse_loss(told)
+            loss = _prospect(shelf, prospects, identifier).loss
+            if loss is not None and wanted.records == "retrain" and not wanted.accept_loss:
+                raise HttpProblem(HTTPStatus.CONFLICT, "records-gone", loss)
 
         request = RestoreRequest(checkpoint_id=identifier, records=wanted.records, accept_loss=wanted.accept_loss)
         return await accepted(work.request(rollback.KIND, request, idempotency_key, look), response)
@@ -117,43 +117,32 @@ def router(shelf: Shelf, work: WorkDesk, lag: Lag, guard: Guard) -> APIRouter:
     return routes
 
 
-def _consequences(shelf: Shelf, lag: Lag, identifier: str, wanted: RestoreBody) -> DryRunBody:
+def _prospect(shelf: Shelf, prospects: Prospects, identifier: str) -> Prospect:
     info = found(shelf, identifier)
     try:
         if info.integrity == "damaged":
             raise CheckpointDamaged(f"checkpoint {identifier} is damaged; go back to another one")
-        then = shelf.ledger(identifier)
+        return prospects.of(identifier)
     except CheckpointDamaged as error:
         raise HttpProblem(HTTPStatus.CONFLICT, "checkpoint-damaged", str(error)) from error
-    newest = shelf.newest()
-    assert newest is not None, "the one to go back to is readable"
-    now = newest[1]
-    partitions = consequences(now, then, lag.starts())
+
+
+def _told(identifier: str, wanted: RestoreBody, prospect: Prospect) -> DryRunBody:
+    partitions = prospect.partitions
     if wanted.records == "skip":
-        if now.generation.topic_id != then.generation.topic_id:
+        if not prospect.same_life:
             raise HttpProblem(HTTPStatus.CONFLICT, "topic-recreated", OTHER_LIFE)
-        after = leaving_out(now)(then)
+        after = leaving_out(prospect.now)(prospect.then)
         partitions = [each._replace(position=after.position(each.partition)) for each in partitions]
     gone = [None if each.gone is None else len(each.gone) for each in partitions]
     return DryRunBody(
         checkpoint_id=identifier,
-        newest=newest[0].id,
+        newest=prospect.newest,
         records=wanted.records,
         again=sum(len(each.again) for each in partitions),
         gone=None if None in gone else sum(number or 0 for number in gone),
         partitions=[_body(each) for each in partitions],
     )
-
-
-def _refuse_loss(told: DryRunBody) -> None:
-    if not told.again or told.gone == 0:
-        return
-    if told.gone is None:
-        text = "while Kafka is away nobody knows which of the records to be trained again it still has"
-    else:
-        text = f"{told.gone} of {told.again} records to be trained again are gone from the topic"
-    text += "; dry_run lists them, accept_loss goes back all the same, records=skip trains none again"
-    raise HttpProblem(HTTPStatus.CONFLICT, "records-gone", text)
 
 
 def _body(consequence: Consequence) -> ConsequenceBody:

@@ -1,7 +1,9 @@
 """A checkpoint made of another one: the same model under a changed ledger, or at the head of the line again."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 from streaming.checkpoints.committing import Linked
 from streaming.checkpoints.manifest import Cause, Manifest, ManifestFields
@@ -16,21 +18,23 @@ def derive(
     epoch: int,
     cause: Cause,
     change: Callable[[Ledger], Ledger] | None = None,
+    fields: Mapping[str, Any] = MappingProxyType({}),
 ) -> Manifest:
     """Commit a checkpoint with the source's files and fields, as the newest; its parent is the source.
 
-    change: gets the source's ledger, may alter it, and returns the one to save. epoch: a fresh writer epoch, as no
-    writer may be at work. Files are hashed anew and linked, so a damaged one never enters. Raises CheckpointDamaged
-    naming the file of the source that isn't whole, and CheckpointError if nothing can be written; then there is no
-    new checkpoint. What `change` raises rises.
+    change: gets the source's ledger, may alter it, and returns the one to save. fields: of the manifest, what else
+    isn't the source's. epoch: a fresh writer epoch, as no writer may be at work. Files are hashed anew and linked, so
+    a damaged one never enters. Raises CheckpointDamaged naming the file of the source that isn't whole, and
+    CheckpointError if nothing can be written; then there is no new checkpoint. What `change` raises rises.
     """
     manifest = store.manifest(source)
     ledger = store.ledger(source)
     if change is not None:
         ledger = change(ledger)
     kept = {name: getattr(manifest, name) for name in ManifestFields.model_fields}
-    fields = ManifestFields(
+    told = ManifestFields(
         **kept
+        | dict(fields)
         | {
             "parent": source,
             "cause": cause,
@@ -45,4 +49,4 @@ def derive(
     )
     folder = store.path(source)
     others = {name: Linked(folder / name, entry) for name, entry in manifest.files.items() if name != LEDGER_FILE}
-    return store.write(fields, {**others, LEDGER_FILE: ledger.dump()})
+    return store.write(told, {**others, LEDGER_FILE: ledger.dump()})

@@ -26,6 +26,17 @@ class Exclude(_Decision):
     why: str = ""
 
 
+class Skip(_Decision):
+    """What a restore with `records = "skip"` leaves out for good: none of it is trained again, whatever is restored.
+
+    Offsets that are settled already stay as they are.
+    """
+
+    kind: Literal["skip"] = "skip"
+    topic_id: str
+    offsets: dict[int, list[tuple[int, int]]] = Field(description="Partition -> half-open intervals.")
+
+
 class Quarantine(_Decision):
     """A record that crashes the process that decodes it: it is dead-lettered unread."""
 
@@ -66,6 +77,7 @@ class ResetBreaker(_Decision):
 
 
 Decision = Annotated[
-    Exclude | Quarantine | AcceptLoss | AdoptTopic | AcceptTruncation | ResetBreaker, Field(discriminator="kind")
+    Exclude | Skip | Quarantine | AcceptLoss | AdoptTopic | AcceptTruncation | ResetBreaker,
+    Field(discriminator="kind"),
 ]
 DECISION: TypeAdapter[Decision] = TypeAdapter(Decision)

@@ -21,7 +21,7 @@ from streaming.ledger.segment import SEGMENT_OFFSETS, Segment
 __all__ = ["Generation", "Kind", "Ledger", "Offsets"]
 
 FORMAT_VERSION = 2  # 1: without reasons and sealed history
-Offsets = npt.NDArray[np.int64] | Iterable[int]
+Offsets = npt.NDArray[np.int64] | BitMap64 | Iterable[int]
 
 
 class Ledger:
@@ -75,7 +75,7 @@ class Ledger:
         return self._of(partition).highest
 
     def record(self, partition: int, kind: Kind, offsets: Offsets, reason: str = "") -> None:
-        """Settle offsets (int64[N], any order) as one kind; all of them or, if it raises, none.
+        """Settle offsets (int64[N], any order, or a bitmap) as one kind; all of them or, if it raises, none.
 
         reason: why they are dead-lettered; a partition knows 64 different ones, further ones become "other".
         Raises AlreadySettled for the first offset that is settled or stands twice in `offsets`, and LedgerError
@@ -233,19 +233,25 @@ class Ledger:
                 raise CheckpointDamaged(f"{self._name(partition)}: {error}") from error
 
     def _checked(self, partition: int, kind: Kind, offsets: Offsets) -> BitMap64:
+        origin = self.origin(partition)
+        if isinstance(offsets, BitMap64):
+            self._refuse_below(origin, partition, kind, offsets.min() if offsets else origin)
+            return offsets
         if isinstance(offsets, np.ndarray):
             values = offsets.astype(np.int64, casting="same_kind", copy=False)
         else:
             values = np.fromiter(offsets, np.int64)
-        origin = self.origin(partition)
-        if values.size and values.min() < origin:
-            raise LedgerError(f"{self._name(partition)}: offset {values.min()} ({kind}) lies below the origin {origin}")
+        self._refuse_below(origin, partition, kind, int(values.min(initial=origin)))
         new = BitMap64(values)
         if len(new) != values.size:
             ordered = np.sort(values)
             twice = ordered[1:][ordered[1:] == ordered[:-1]][0]
             raise AlreadySettled(f"{self._name(partition)}: offset {twice} was to become {kind} twice in one entry")
         return new
+
+    def _refuse_below(self, origin: int, partition: int, kind: Kind, lowest: int) -> None:
+        if lowest < origin:
+            raise LedgerError(f"{self._name(partition)}: offset {lowest} ({kind}) lies below the origin {origin}")
 
     def _of(self, partition: int) -> Partition:
         try:

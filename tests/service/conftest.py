@@ -47,7 +47,7 @@ class FakeWatermarks:
         return self.starts
 
     def error(self) -> str | None:
-        return None
+        return None if self.starts else "Kafka is away"
 
     def look_at(self, positions: Mapping[int, int]) -> None:
         self.positions = positions

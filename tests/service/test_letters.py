@@ -11,7 +11,7 @@ from service.operations import RequeueRequest
 from streaming.checkpoints.store import CheckpointStore
 from streaming.ledger.ledger import Kind, Ledger
 from tests.service.checkpoints import GENERATION, write
-from tests.service.conftest import SidecarFactory, eventually
+from tests.service.conftest import SidecarFactory, eventually, worker_log
 from tests.service.test_http import assert_problem
 
 ALL = RequeueRequest(all=True)
@@ -106,7 +106,7 @@ def test_nothing_to_requeue_makes_no_checkpoint(sidecar: SidecarFactory, tmp_pat
     result = one.operation(one.http.post("/v1/dead-letters/requeue", json={"reason": "nothing"}))["result"]
     assert result == {"records": 0, "quarantined": 0, "gone": 0}
     assert len(one.http.get("/v1/checkpoints").json()["checkpoints"]) == 1
-    one.reach("training")
+    assert worker_log(tmp_path) == ["configure"]
 
 
 def test_requeue_says_which_and_waits_for_kafka(sidecar: SidecarFactory, tmp_path: Path, ledger: Ledger) -> None:
@@ -122,7 +122,7 @@ def test_requeue_says_which_and_waits_for_kafka(sidecar: SidecarFactory, tmp_pat
     eventually(lambda: one.http.post(where, json={"dry_run": True}).json()["gone"] is None)
     refused = one.http.post("/v1/dead-letters/requeue", json={"all": True})
     assert one.operation(refused)["problem"]["type"] == "urn:penstock:problem:kafka-unavailable"
-    one.reach("training")
+    assert worker_log(tmp_path) == ["configure"]
 
 
 def test_dead_letters_need_the_token(sidecar: SidecarFactory) -> None:

@@ -1,0 +1,119 @@
+"""What going back to a checkpoint means: what would be trained again, and what of that the topic has no more."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from pyroaring import BitMap64
+
+from service.decisions import Decisions
+from service.lag import Lag
+from service.shelf import Shelf
+from streaming.checkpoints.store import CheckpointStore
+from streaming.decided import caught_up
+from streaming.errors import CheckpointError
+from streaming.ledger.intervals import within
+from streaming.ledger.ledger import Kind, Ledger
+
+
+class Consequence(NamedTuple):
+    """For one partition: offsets that are settled now and wouldn't be, and those of them that the topic has no more.
+
+    trained: how many of `again` are in the weights now. gone: None while nobody knows where the log begins.
+    """
+
+    topic: str
+    partition: int
+    position: int
+    again: BitMap64
+    trained: int
+    gone: BitMap64 | None
+
+
+def consequences(now: Ledger, then: Ledger, log_starts: Mapping[int, int] | None) -> list[Consequence]:
+    """What a restore of `then` does to each partition of `now`. Pure.
+
+    What is lost or absent already isn't gone anew. A ledger of another life of the topic has nothing of this one.
+    """
+    same = now.generation.topic_id == then.generation.topic_id
+    found = []
+    for partition in now.partitions():
+        known = same and partition in then.partitions()
+        origin, end = now.origin(partition), now.highest(partition)
+        again = now.settled(partition) - then.settled(partition) if known else now.settled(partition)
+        trained = again & now.of_kind(partition, Kind.TRAINED, origin, end)
+        gone = None
+        if log_starts is not None:
+            unreadable = (now.of_kind(partition, kind, origin, end) for kind in (Kind.LOST, Kind.ABSENT))
+            gone = within(again, 0, log_starts.get(partition, 0)).difference(*unreadable)
+        position = then.position(partition) if known else origin
+        found.append(Consequence(now.generation.topic, partition, position, again, len(trained), gone))
+    return found
+
+
+def leaving_out(now: Ledger) -> Callable[[Ledger], Ledger]:
+    """A change that excludes whatever is settled in `now` and not in the ledger given."""
+
+    def change(ledger: Ledger) -> Ledger:
+        for partition in now.partitions():
+            if partition not in ledger.partitions():
+                ledger.open_partition(partition, now.origin(partition))
+            ledger.record(partition, Kind.EXCLUDED, now.settled(partition) - ledger.settled(partition))
+        return ledger
+
+    return change
+
+
+class Prospect(NamedTuple):
+    """A checkpoint against the newest one. now, then: their ledgers with every decision taken in that there is.
+
+    newest, decisions: the newest one's id, and how many decisions it has itself taken in. same_life: of the topic.
+    """
+
+    newest: str
+    decisions: int
+    now: Ledger
+    then: Ledger
+    same_life: bool
+    partitions: list[Consequence]
+
+    @property
+    def loss(self) -> str | None:
+        """Why the offsets can't all be trained again; None if they can."""
+        again = sum(len(each.again) for each in self.partitions)
+        gone = [None if each.gone is None else len(each.gone) for each in self.partitions]
+        if not again or not any(number is None or number for number in gone):
+            return None
+        if None in gone:
+            text = "while Kafka is away nobody knows which of the records to be trained again it still has"
+        else:
+            text = f"{sum(filter(None, gone))} of {again} records to be trained again are gone from the topic"
+        return text + "; dry_run lists them, accept_loss goes back all the same, records=skip trains none again"
+
+
+class Prospects:
+    """Looks at two checkpoints, the decisions and the log's beginning."""
+
+    def __init__(self, store: CheckpointStore, shelf: Shelf, decisions: Decisions, lag: Lag) -> None:
+        self._store = store
+        self._shelf = shelf
+        self._decisions = decisions
+        self._lag = lag
+
+    def of(self, identifier: str, newest: str | None = None) -> Prospect:
+        """newest: another one to be compared with. Blocks. Raises CheckpointError."""
+        if newest is None:
+            found = self._shelf.newest()
+            if found is None:
+                raise CheckpointError("there is no readable checkpoint")
+            newest = found[0].id
+        then, now = self._store.manifest(identifier), self._store.manifest(newest)
+        decisions = self._decisions.all()
+        before, after = (caught_up(self._store.ledger(one.id), decisions, one.decisions) for one in (then, now))
+        return Prospect(
+            newest,
+            now.decisions,
+            after,
+            before,
+            then.generation.topic_id == after.generation.topic_id,
+            consequences(after, before, self._lag.starts()),
+        )
