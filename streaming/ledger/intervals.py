@@ -40,7 +40,12 @@ def span(start: int, stop: int) -> BitMap64:
 
 def within(bitmap: BitMap64, start: int, stop: int) -> BitMap64:
     """The offsets of a bitmap that lie inside `[start, stop)`, which may reach far beyond the bitmap."""
-    return bitmap & span(max(start, bitmap.min()), min(stop, bitmap.max() + 1)) if bitmap else BitMap64()
+    inside = bitmap.copy()
+    if inside and inside.min() < start:
+        inside.remove_range(0, start)
+    if inside and inside.max() >= stop:
+        inside.remove_range(max(0, stop), inside.max() + 1)
+    return inside
 
 
 def complement(bitmap: BitMap64, start: int, stop: int) -> BitMap64:

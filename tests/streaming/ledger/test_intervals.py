@@ -1,5 +1,6 @@
 """Intervals against plain sets, and their cost against long runs."""
 
+import time
 from itertools import pairwise
 
 from hypothesis import given
@@ -55,3 +56,10 @@ def test_the_greatest_offset_kafka_can_give_has_an_interval() -> None:
 def test_a_run_of_ten_thousand_million_offsets_is_one_interval() -> None:
     assert list(intervals(span(5, 10**10))) == [(5, 10**10)]
     assert first_missing(span(5, 10**10), 5) == 10**10
+
+
+def test_limits_far_beyond_a_bitmap_cost_nothing() -> None:
+    began = time.process_time()
+    assert list(within(BitMap64([3, 2**40]), 4, 2**63 - 1)) == [2**40]
+    assert not within(BitMap64(), 0, 2**63 - 1)
+    assert time.process_time() - began < 0.5
