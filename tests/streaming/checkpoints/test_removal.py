@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from streaming.checkpoints.durable import LocalFiles
 from streaming.checkpoints.manifest import checkpoint_id
 from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
 from streaming.errors import CheckpointError
@@ -59,7 +60,20 @@ def test_cleaning_removes_remains_and_nothing_else(store: CheckpointStore) -> No
     (store.directory / ".tmp-e000001-s000000002" / "model").write_bytes(b"half")
     (store.directory / ".trash-e000001-s000000003").mkdir()
     (store.directory / ".tmp-x.json-12").write_bytes(b"half")
+    (store.directory / ".tmp-e000001-s000000002.json-12").write_bytes(b"of a checkpoint that is gone")
     (store.directory / "evaluation" / ".tmp-x-34").write_bytes(b"half")
     store.clean()
     assert sorted(path.name for path in store.directory.iterdir()) == [".service", id, f"{id}.json", "evaluation"]
     assert store.read_evaluation(name, sha256) == b"set"
+
+
+def test_cleaning_leaves_a_pin_that_another_process_is_about_to_set(store: CheckpointStore) -> None:
+    id = commit(store, 1)
+
+    class CleanedMeanwhile(LocalFiles):
+        def move(self, source: Path, target: Path) -> None:
+            CheckpointStore(store.directory).clean()
+            super().move(source, target)
+
+    CheckpointStore(store.directory, CleanedMeanwhile()).set_pinned(id, True)
+    assert [info.pinned for info in store.list()] == [True]
