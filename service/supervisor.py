@@ -261,13 +261,9 @@ class Supervisor(WorkerListener):
 
     async def _quarantine(self, found: Quarantined) -> None:
         """Before the next worker starts it is durable; a write that fails leaves the record to be found again."""
-        durable = await asyncio.to_thread(self._durable)
-        if durable is None:
-            _log.error("quarantine_refused", partition=found.partition, offset=found.offset, detail="no checkpoint")
-            return
         decision = Quarantine(
             at=time.time(),
-            topic_id=durable.topic_id,
+            topic_id=found.topic_id,
             partition=found.partition,
             offset=found.offset,
             detail=found.detail,

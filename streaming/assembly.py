@@ -69,7 +69,7 @@ def assemble(settings: Settings, configure: Configure, channel: Channel, watch: 
     store.clean()
     manifest, passed_over = restore(settings, store, learning, book, decided, saver)
     if crashed_at and book.is_open:
-        _quarantine_guilty(settings, crashed_at, trainer.labels, channel, book)
+        _quarantine_guilty(settings, crashed_at, trainer.labels, channel, book, decided)
     channel.send(Allowance(state=WorkerState.RESTORING, seconds=RESTORE_S, doing="compiling the training step"))
     trainer.compile()
 
@@ -144,7 +144,7 @@ def _decoding_slots(settings: Settings, configure: Configure) -> tuple[list[tupl
 
 
 def _quarantine_guilty(
-    settings: Settings, places: list[tuple[int, int]], labels: bool, channel: Channel, book: Book
+    settings: Settings, places: list[tuple[int, int]], labels: bool, channel: Channel, book: Book, decided: Decided
 ) -> None:
     """Find the records that killed the last worker, before this one reads them."""
     seconds = SEARCH_S + len(places) * 2.0
@@ -154,10 +154,14 @@ def _quarantine_guilty(
     except KafkaUnavailable as error:
         _log.warning("native_crash_not_searched", detail=str(error))
         return
+    ahead = decided.ahead(book.ledger)
+    topic_id = ahead.generation.topic_id
+    adopting = topic_id != book.ledger.generation.topic_id  # then the decision is taken in after that one
     for partition, offset, detail in guilty:
-        if is_owed(book.ledger, partition, offset):
-            book.quarantine(BadRecord(partition, offset, QUARANTINED, detail))
-            channel.send(Quarantined(partition=partition, offset=offset, detail=detail))
+        if is_owed(ahead if adopting else book.ledger, partition, offset):
+            if not adopting:
+                book.quarantine(BadRecord(partition, offset, QUARANTINED, detail))
+            channel.send(Quarantined(topic_id=topic_id, partition=partition, offset=offset, detail=detail))
 
 
 def _chain_parts(

@@ -76,6 +76,10 @@ class Decided:
             self.taken += 1
         return effect
 
+    def ahead(self, ledger: Ledger) -> Ledger:
+        """A ledger as it will be once everything that waits is taken in; the one given stays as it is."""
+        return caught_up(ledger.copy(), self._all, self.taken)
+
     def _cut_off(self, found: Quarantine) -> bool:
         """The log was cut below it afterwards: the record is no more, and its letter would wait for ever."""
         later = (each for each in self._all[self.taken + 1 :] if isinstance(each, AcceptTruncation))

@@ -180,6 +180,7 @@ class Quarantined(_Message):
     """
 
     kind: Literal["quarantined"] = "quarantined"
+    topic_id: str
     partition: Annotated[int, Field(ge=0)]
     offset: Annotated[int, Field(ge=0)]
     detail: str

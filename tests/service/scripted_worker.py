@@ -63,7 +63,7 @@ class Worker:
             case "silent":
                 signal.pause()
             case "poisoned":
-                self.send(kind="quarantined", partition=0, offset=7, detail="SIGSEGV in decode")
+                self.send(kind="quarantined", topic_id="id", partition=0, offset=7, detail="SIGSEGV in decode")
                 os.kill(os.getpid(), signal.SIGSEGV)
             case "recreated":
                 problem = {

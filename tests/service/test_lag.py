@@ -1,7 +1,10 @@
 """Lag in records and seconds."""
 
+import asyncio
+
 from service.lag import SAMPLES, Lag, PartitionLag
 from streaming.control.messages import PartitionStatus
+from tests.service.conftest import FakeWatermarks
 
 
 def at(position: int) -> PartitionStatus:
@@ -38,3 +41,17 @@ def test_history_is_bounded_and_keeps_the_oldest() -> None:
     recent = lag.of(at(99_990), now=100_000.0).seconds
     assert recent is not None
     assert recent < 20
+
+
+def test_where_the_log_begins_is_waited_for_until_somebody_has_looked() -> None:
+    async def story() -> None:
+        lag, kafka = Lag(), FakeWatermarks()
+        looking = asyncio.create_task(lag.first_look())
+        await asyncio.sleep(0)
+        assert not looking.done()
+        kafka.starts = {}
+        lag.look(kafka, 0.0)
+        await asyncio.wait_for(looking, 5)
+        assert (lag.starts(), lag.error) == (None, "Kafka is away")
+
+    asyncio.run(story())

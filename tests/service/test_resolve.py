@@ -79,6 +79,12 @@ def test_record_found_before_a_crash_is_quarantined_in_the_next_life(sidecar: Si
     assert (line["topic_id"], line["partition"], line["offset"]) == ("id", 0, 7)
 
 
+def test_record_found_before_the_first_checkpoint_is_quarantined_too(sidecar: SidecarFactory, tmp_path: Path) -> None:
+    one = sidecar("poisoned,well")
+    one.reach("training")
+    assert worker_log(tmp_path) == ["configure", "configure quarantine SIGSEGV"]
+
+
 def test_decisions_survive_the_service(sidecar: SidecarFactory, tmp_path: Path) -> None:
     first = sidecar("recreated,well")
     first.reach("failed")

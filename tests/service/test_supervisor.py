@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,10 +13,10 @@ import pytest
 
 from service.folder import ServiceFolder
 from service.supervisor import Supervisor, WorkerFailed
-from service.worker_life import Ending, WorkerListener
+from service.worker_life import Ending, WorkerLife, WorkerListener
 from service.worker_view import Desired, WorkerView
 from streaming.checkpoints.store import CheckpointStore
-from streaming.control.messages import WorkerState
+from streaming.control.messages import Configure, Resume, WorkerState
 from tests.service.conftest import settings_for, worker_command
 
 
@@ -78,6 +79,22 @@ def test_killed_worker_is_reaped_and_restarted(tmp_path: Path) -> None:
         await bench.stopped(running)
 
     with_supervisor(bench, scenario)
+
+
+def test_worker_is_configured_when_it_can_hear_so_that_nothing_said_before_is_missed(tmp_path: Path) -> None:
+    async def story() -> None:
+        life = WorkerLife([sys.executable, "-c", ""], WorkerView(60), [], 5)
+        heard = []
+
+        def configuration() -> Configure:
+            heard.append(life.send(Resume()))
+            return Configure(settings={}, epoch=1)
+
+        assert not life.send(Resume())
+        await life.run(configuration)
+        assert heard == [True]
+
+    asyncio.run(story())
 
 
 def test_silent_worker_is_killed(tmp_path: Path) -> None:

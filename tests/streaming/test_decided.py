@@ -10,6 +10,7 @@ from streaming.control.decisions import (
     Exclude,
     Quarantine,
     ResetBreaker,
+    Skip,
 )
 from streaming.decided import Decided, Effect, Owed, same_life
 from streaming.ledger.ledger import Generation, Kind, Ledger
@@ -46,6 +47,26 @@ def test_excluded_offsets_are_settled_and_trained_ones_stay_trained() -> None:
     assert list(ledger.kind_intervals(0, Kind.EXCLUDED)) == [(1, 2), (3, 4)]
     assert ledger.count(0, Kind.TRAINED) == 1
     assert list(ledger.kind_intervals(3, Kind.EXCLUDED)) == [(5, 6)]
+
+
+def test_skipped_offsets_are_settled_and_trained_ones_stay_trained() -> None:
+    ledger = new_ledger()
+    ledger.record(0, Kind.TRAINED, [2])
+    for topic_id in (THIS, OTHER):
+        taken_in(ledger, Skip(at=0, topic_id=topic_id, offsets={0: [(1, 4), (7, 9)], 3: [(5, 6)], 4: []}))
+    assert list(ledger.kind_intervals(0, Kind.EXCLUDED)) == [(1, 2), (3, 4), (7, 9)]
+    assert ledger.count(0, Kind.TRAINED) == 1
+    assert list(ledger.kind_intervals(3, Kind.EXCLUDED)) == [(5, 6)]
+
+
+def test_looking_ahead_takes_everything_in_and_changes_nothing() -> None:
+    ledger = new_ledger()
+    found = Quarantine(at=0, topic_id=NEXT, partition=0, offset=4, detail="SIGSEGV")
+    decided = Decided([exclude(0, 1), AdoptTopic(at=0, topic_id=NEXT), found, exclude(2, 3, NEXT)])
+    ahead = decided.ahead(ledger)
+    assert ahead.generation.topic_id == NEXT
+    assert list(ahead.unsettled(0, 0, 5)) == [0, 1, 3, 4]
+    assert (ledger, decided.taken) == (new_ledger(), 0)
 
 
 def test_a_ledger_takes_in_only_what_it_has_not_taken_in_yet() -> None:
