@@ -64,6 +64,7 @@ _REMEDIES = {
         "raise the topic's retention.ms or retention.bytes; it counts at once",
         "let it train (resume or start it, mend what keeps it from going on), or let it train faster",
     ],
+    "retention-unwatched": ["restart the service; until then nobody warns before retention removes what isn't trained"],
     "settings-unusable": ["correct the setting or the versions that the text names, then restart the service"],
     "topic-changed": [_ANEW, "or put kafka.topic back"],
     "topic-recreated": [

@@ -26,6 +26,9 @@ class Headrooms(Protocol):
     def headrooms(self) -> Mapping[int, Headroom]:
         """The newest answers; a partition has none while it is unknown."""
 
+    def failure(self) -> str | None:
+        """Why there will be no more answers; None while there may be."""
+
 
 class _Near(NamedTuple):
     seconds: float
@@ -43,6 +46,11 @@ class RetentionGuard:
 
     def tick(self) -> None:
         """Show the present positions and take in the newest answers; call it about every second."""
+        unwatched = self._source.failure()
+        if unwatched is not None:
+            self._lag.headrooms = {}
+            self._tell("retention-unwatched", unwatched)
+            return
         failure = self._view.failure
         mine = [] if failure is not None and failure.type in OTHER_OFFSETS else self._view.partitions
         self._source.look_at({each.partition: each.position for each in mine})
@@ -55,24 +63,32 @@ class RetentionGuard:
             lag = self._lag.of(each, now)
             if lag.headroom is not None and lag.records and lag.headroom.left < NEAR:
                 near.append(_Near(lag.headroom.seconds, each.partition, each.position))
-        self._tell(min(near, default=None), len(near))
+        if near:
+            self._tell("retention-near", _warning(min(near), len(near)))
+        else:
+            self._over()
 
-    def _tell(self, nearest: _Near | None, partitions: int) -> None:
+    def _over(self) -> None:
         before = self._view.expiry
-        if nearest is None:
-            if before is not None:
-                _log.info("problem_over", problem=before.type, seconds=round(time.time() - before.since, 1))
-            self._view.expiry = None
-            return
-        others = f"; {partitions - 1} more partitions are near it" if partitions > 1 else ""
-        detail = (
-            f"retention may remove what isn't trained yet in {duration(nearest.seconds)}: "
-            f"partition {nearest.partition} from offset {nearest.position}{others}"
-        )
-        since = time.time() if before is None else before.since
-        self._view.expiry = Problem(type="retention-near", detail=detail, since=since)
-        if before is None:
-            _log.warning("problem", problem="retention-near", detail=detail)
+        if before is not None:
+            _log.info("problem_over", problem=before.type, seconds=round(time.time() - before.since, 1))
+        self._view.expiry = None
+
+    def _tell(self, problem: str, detail: str) -> None:
+        before = self._view.expiry
+        known = before is not None and before.type == problem
+        since = before.since if before is not None and known else time.time()
+        self._view.expiry = Problem(type=problem, detail=detail, since=since)
+        if not known:
+            _log.warning("problem", problem=problem, detail=detail)
+
+
+def _warning(nearest: _Near, partitions: int) -> str:
+    others = f"; {partitions - 1} more partitions are near it" if partitions > 1 else ""
+    return (
+        f"retention may remove what isn't trained yet in {duration(nearest.seconds)}: "
+        f"partition {nearest.partition} from offset {nearest.position}{others}"
+    )
 
 
 def duration(seconds: float) -> str:

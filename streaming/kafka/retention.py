@@ -69,7 +69,13 @@ class RetentionWatch:
 
     def headrooms(self) -> Mapping[int, Headroom]:
         """The newest answers; a partition has none while Kafka is away, or doesn't tell enough."""
-        return self._headrooms
+        return {} if self.failure() else self._headrooms
+
+    def failure(self) -> str | None:
+        """Why nobody asks any more: the thread has ended by a bug."""
+        if self._thread.ident is not None and not self._thread.is_alive() and not self._stopping:
+            return "the thread that asks Kafka about retention has died, the log has thread_failed: restart the service"
+        return None
 
     def _run(self) -> None:
         while not self._stopping:

@@ -39,6 +39,7 @@ class FakeWatermarks:
         self.starts: dict[int, int] = {0: 0}
         self.left: dict[int, Headroom] = {}
         self.positions: Mapping[int, int] = {}
+        self.dead: str | None = None
 
     def log_ends(self) -> Mapping[int, int]:
         return self.ends
@@ -48,6 +49,9 @@ class FakeWatermarks:
 
     def error(self) -> str | None:
         return None if self.starts else "Kafka is away"
+
+    def failure(self) -> str | None:
+        return self.dead
 
     def look_at(self, positions: Mapping[int, int]) -> None:
         self.positions = positions

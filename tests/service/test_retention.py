@@ -76,6 +76,17 @@ def test_an_unknown_headroom_alarms_nobody_and_takes_nothing_back() -> None:
     assert stopped.warning({}) == before
 
 
+def test_a_guard_that_has_died_says_so_and_what_it_knew_is_no_more() -> None:
+    stopped = Stopped()
+    assert stopped.warning({0: NEAR}) is not None
+    stopped.broker.dead = "the thread has died"
+    warning = stopped.warning({0: NEAR})
+    assert warning is not None
+    assert (warning.type, warning.detail) == ("retention-unwatched", "the thread has died")
+    assert stopped.lag.of(stopped.view.partitions[0], now=1.0).headroom is None
+    assert stopped.warning({0: NEAR}) == warning
+
+
 def test_positions_of_another_topic_say_nothing_about_this_one() -> None:
     stopped = Stopped()
     assert stopped.warning({0: NEAR}) is not None

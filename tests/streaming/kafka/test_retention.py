@@ -226,3 +226,14 @@ def answered(proofs: TailProofs) -> list[int | None]:
     while proofs.answer_next():
         pass
     return [found for _, found in proofs.answers()]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_has_died_is_told_and_its_answers_are_gone(topic: TopicFactory, kafka: AnyBroker) -> None:
+    name = topic(1, {"retention.ms": str(DAY_MS)})
+    with watching(kafka.bootstrap_servers, name, {0: 0}) as watch:
+        first_headroom(watch)
+        assert watch.failure() is None
+        watch.look_at({0: None})  # type: ignore[dict-item]  # a bug, as any would be
+        until(lambda: watch.failure() is not None)
+        assert watch.headrooms() == {}
