@@ -49,7 +49,7 @@ class RetentionGuard:
         unwatched = self._source.failure()
         if unwatched is not None:
             self._lag.headrooms = {}
-            self._tell("retention-unwatched", unwatched)
+            self._tell(Problem(type="retention-unwatched", detail=unwatched, since=time.time()))
             return
         failure = self._view.failure
         mine = [] if failure is not None and failure.type in OTHER_OFFSETS else self._view.partitions
@@ -64,7 +64,8 @@ class RetentionGuard:
             if lag.headroom is not None and lag.records and lag.headroom.left < NEAR:
                 near.append(_Near(lag.headroom.seconds, each.partition, each.position))
         if near:
-            self._tell("retention-near", _warning(min(near), len(near)))
+            detail = _warning(min(near), len(near))
+            self._tell(Problem(type="retention-near", detail=detail, since=time.time()))
         else:
             self._over()
 
@@ -74,13 +75,13 @@ class RetentionGuard:
             _log.info("problem_over", problem=before.type, seconds=round(time.time() - before.since, 1))
         self._view.expiry = None
 
-    def _tell(self, problem: str, detail: str) -> None:
+    def _tell(self, problem: Problem) -> None:
         before = self._view.expiry
-        known = before is not None and before.type == problem
-        since = before.since if before is not None and known else time.time()
-        self._view.expiry = Problem(type=problem, detail=detail, since=since)
-        if not known:
-            _log.warning("problem", problem=problem, detail=detail)
+        if before is not None and before.type == problem.type:
+            problem = problem.model_copy(update={"since": before.since})
+        else:
+            _log.warning("problem", problem=problem.type, detail=problem.detail)
+        self._view.expiry = problem
 
 
 def _warning(nearest: _Near, partitions: int) -> str:
