@@ -83,7 +83,7 @@ def version() -> None:
 def _run(config: Path | None, sets: list[str] | None, host: str | None, port: int | None, until: str | None) -> None:
     from service.server import CannotListen
     from service.server import serve as run
-    from streaming.settings import load_settings
+    from streaming.settings_sources import load_settings
 
     settings = load_settings(config, flags_tree(sets or [], host, port))
     try:

@@ -12,7 +12,8 @@ import typer
 from pydantic import BaseModel, SecretStr
 
 from service.flags import Config, Sets, flags_tree
-from streaming.settings import CONFIG_VARIABLE, ENV_PREFIX, Settings, load_settings
+from streaming.settings import Settings
+from streaming.settings_sources import CONFIG_VARIABLE, ENV_PREFIX, load_settings
 
 app = typer.Typer(help="The settings as this command would use them.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]

@@ -31,7 +31,7 @@ def score(directory: Path, checkpoint_id: str, seed: int, count: int) -> dict[st
     from streaming.decoding import build_decoder
     from streaming.demo.synthetic import synthetic
     from streaming.records.decode import Decoded
-    from streaming.settings import load_settings
+    from streaming.settings_sources import load_settings
     from streaming.training.evaluation import ious
     from streaming.training.trainer import Trainer, build_model
 

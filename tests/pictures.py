@@ -38,7 +38,7 @@ def predictions(checkpoints: Path, columns: int) -> Array:
     from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
     from streaming.decoding import build_decoder
     from streaming.records.decode import Decoded
-    from streaming.settings import load_settings
+    from streaming.settings_sources import load_settings
     from streaming.training.trainer import Trainer, build_model
 
     settings, store = load_settings(), CheckpointStore(checkpoints)

@@ -12,7 +12,7 @@ PACKAGES = ("streaming", "service")
 TENSORFLOW = ("tensorflow", "tensorflow_io", "keras")
 FREE_OF_TENSORFLOW = (
     "service/",
-    *(f"streaming/{name}.py" for name in ("settings", "errors", "arrays", "metrics")),
+    *(f"streaming/{name}.py" for name in ("settings", "settings_sources", "errors", "arrays", "metrics")),
     *(f"streaming/{name}.py" for name in ("round", "book", "logs", "decided")),
     *(f"streaming/{name}/" for name in ("ledger", "checkpoints", "control", "demo")),
     *(f"streaming/kafka/{name}.py" for name in ("dead_letters", "letter", "letter_writer", "originals", "librdkafka")),
@@ -22,7 +22,7 @@ FREE_OF_TENSORFLOW = (
     "streaming/training/evaluation.py",
 )
 SERVICE_MAY_USE = (
-    *("settings", "errors", "logs", "ledger", "control", "checkpoints", "decided"),
+    *("settings", "settings_sources", "errors", "logs", "ledger", "control", "checkpoints", "decided"),
     *(f"kafka.{name}" for name in ("broker", "watch", "headroom", "retention")),
 )
 

@@ -16,7 +16,8 @@ from streaming.demo.produce import Pace, Producer, ensure_topic
 from streaming.demo.sources import Record, folder, oxford_pet
 from streaming.demo.synthetic import synthetic
 from streaming.errors import PenstockError, SettingsError
-from streaming.settings import KafkaSettings, load_settings
+from streaming.settings import KafkaSettings
+from streaming.settings_sources import load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 produce = typer.Typer(no_args_is_help=True, help="Send pictures to a topic.")

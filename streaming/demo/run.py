@@ -36,7 +36,8 @@ from streaming.demo.screen import Screen, Stage
 from streaming.demo.sidecar import Sidecar, Snapshot
 from streaming.errors import PenstockError
 from streaming.kafka.broker import Broker
-from streaming.settings import KafkaSettings, load_settings
+from streaming.settings import KafkaSettings
+from streaming.settings_sources import load_settings
 
 NO_PROGRESS_S = 180.0
 _TEN = 10

@@ -14,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from streaming.settings import load_settings
+from streaming.settings_sources import load_settings
 from streaming.training.trainer import build_model
 from tests.benchmarks.windows import UNCOUNTED_STEPS
 

@@ -25,7 +25,7 @@ from rich.table import Table
 from streaming.demo.kafka import EmbeddedKafka
 from streaming.demo.produce import Producer, ensure_topic
 from streaming.demo.synthetic import synthetic
-from streaming.settings import load_settings
+from streaming.settings_sources import load_settings
 from tests.benchmarks.windows import UNCOUNTED_STEPS, ratio
 from tests.line.line import Service, lag, nap
 

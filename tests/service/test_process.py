@@ -18,7 +18,7 @@ from tests.service.checkpoints import ledger_with, write
 from tests.service.conftest import SCRIPTED_WORKER, eventually
 
 SERVE = (
-    "import sys; from service.server import serve; from streaming.settings import load_settings;"
+    "import sys; from service.server import serve; from streaming.settings_sources import load_settings;"
     "flags = {{'service': {{'port': 0, 'grace_s': {grace_s}}}, 'checkpoint': {{'directory': {directory!r}}}}};"
     "sys.exit(serve(load_settings(None, flags), command=[sys.executable, {worker!r}, {lives!r}]))"
 )

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from streaming.errors import SettingsError
-from streaming.settings import CONFIG_VARIABLE, Settings, load_settings, parse_settings, revealed, settings_digest
+from streaming.settings import Settings, parse_settings, revealed, settings_digest
+from streaming.settings_sources import CONFIG_VARIABLE, load_settings
 
 TENSORFLOW_IO = {"reader": "tensorflow-io"}
 SASL = {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_username": "u"}

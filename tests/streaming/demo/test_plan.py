@@ -13,7 +13,7 @@ from streaming.demo.plan import (
 )
 from streaming.demo.synthetic import synthetic
 from streaming.errors import PenstockError
-from streaming.settings import load_settings
+from streaming.settings_sources import load_settings
 
 
 def test_the_environment_holds_valid_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

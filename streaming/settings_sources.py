@@ -1,0 +1,109 @@
+"""Where settings come from: a TOML file, then the environment, then flags (the last one wins)."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from streaming.errors import SettingsError
+from streaming.settings import Settings, one_line, parse_settings, revealed
+
+ENV_PREFIX = "PENSTOCK_"
+CONFIG_VARIABLE = "PENSTOCK_CONFIG"
+
+
+def load_settings(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
+    """Merge file, environment and flags, the last one wins.
+
+    file: a TOML file; else the one that PENSTOCK_CONFIG names. flags: nested like the tree,
+    `{"kafka": {"topic": "t"}}`. A variable ending in `_FILE` names a file that holds the value.
+    Raises SettingsError: one line naming the setting.
+    """
+    file = file or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+
+    class Sourced(Settings, BaseSettings):
+        model_config = SettingsConfigDict(
+            env_prefix=ENV_PREFIX,
+            env_nested_delimiter="__",
+            extra="forbid",
+            frozen=True,
+            hide_input_in_errors=True,
+            nested_model_default_partial_update=True,
+        )
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            toml = () if file is None else (_Toml(settings_cls, file),)
+            return (init_settings, _Environment(settings_cls), *toml)
+
+    try:
+        sourced = Sourced(**(flags or {}))
+    except ValidationError as error:
+        raise SettingsError(one_line(error)) from error
+    return parse_settings(revealed(sourced))
+
+
+class _Toml(TomlConfigSettingsSource):
+    def _read_files(self, files: Any, *args: Any, **options: Any) -> dict[str, Any]:
+        try:
+            return tomllib.loads(Path(files).read_text())
+        except OSError as error:
+            raise SettingsError(f"--config {files}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"--config {files}: not valid TOML: {error}") from error
+
+
+class _Environment(EnvSettingsSource):
+    """PENSTOCK_<GROUP>__<NAME>; `…_FILE` names a file that holds the value; an unknown one is refused."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        found: dict[str, str | None] = {}
+        for name, value in super()._load_env_vars().items():
+            variable = name.upper()
+            if not variable.startswith(ENV_PREFIX) or (
+                "__" not in variable and variable.removesuffix("_FILE") != ENV_PREFIX + "NAME"
+            ):
+                continue  # Kubernetes sets PENSTOCK_PORT, PENSTOCK_SERVICE_HOST, … for a Service of that name
+            path = name.lower().removeprefix(ENV_PREFIX.lower()).split("__")
+            if path[-1].endswith("_file") and not _is_setting(path):
+                path[-1] = path[-1].removesuffix("_file")
+                name, value = name[: -len("_file")], _content(variable, value)
+            if not _is_setting(path):
+                raise SettingsError(f"{variable}: unknown setting {'.'.join(path)}")
+            found[name] = value
+        return found
+
+
+def _content(variable: str, file: str | None) -> str:
+    try:
+        return Path(file or "").read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"{variable}: {file}: {error.strerror}") from error
+
+
+def _is_setting(path: list[str]) -> bool:
+    fields = Settings.model_fields
+    for name in path[:-1]:
+        kind = fields[name].annotation if name in fields else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return False
+        fields = kind.model_fields
+    leaf = fields.get(path[-1])
+    return leaf is not None and not (isinstance(leaf.annotation, type) and issubclass(leaf.annotation, BaseModel))
