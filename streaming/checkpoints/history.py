@@ -13,10 +13,10 @@ FOLDER = "history"
 
 
 class History:
-    """Files `history/<partition>-<first offset>-<hash>.safetensors`."""
+    """Files `history/<partition>-<first offset>-<hash>.safetensors`, each twice: every later checkpoint needs them."""
 
     def __init__(self, directory: Path, files: Files) -> None:
-        self._shared = SharedFiles(directory, FOLDER, "[0-9]{5,10}-[0-9]{19}", 16, files)
+        self._shared = SharedFiles(directory, FOLDER, "[0-9]{5,10}-[0-9]{19}", 16, files, spares=True)
         self._upcoming: set[str] = set()
 
     def write(self, ledger: Ledger) -> list[HistoryFile]:
@@ -30,7 +30,7 @@ class History:
     def check(self, named: Iterable[HistoryFile]) -> None:
         """Hash segments. Raises CheckpointDamaged naming one that is missing or altered."""
         for one in named:
-            self._shared.check(one.file, one.size, one.sha256)
+            self._shared.read(one.file, one.sha256)
 
     def committed(self) -> None:
         """What was written so far is named by a checkpoint, or never will be."""

@@ -4,7 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from streaming.checkpoints.disk import entries, measure, os_errors, read
+from streaming.checkpoints.disk import entries, os_errors, read
 from streaming.checkpoints.durable import Files, write_durably
 from streaming.errors import CheckpointDamaged, CheckpointError
 
@@ -16,13 +16,19 @@ class SharedFiles:
     abandoned line still name theirs.
     """
 
-    def __init__(self, directory: Path, folder: str, stem: str, digits: int, files: Files) -> None:
-        """stem: a regular expression of the stems there may be. digits: how much of the hash is in the name."""
+    def __init__(
+        self, directory: Path, folder: str, stem: str, digits: int, files: Files, *, spares: bool = False
+    ) -> None:
+        """stem: a regular expression of the stems there may be. digits: how much of the hash is in the name.
+
+        spares: each file is written twice, `<name>.spare` being what is read where the first one is damaged.
+        """
         self._directory = directory
         self._folder = folder
         self._digits = digits
         self._names = re.compile(rf"{folder}/{stem}-[0-9a-f]{{{digits}}}\.safetensors")
         self._files = files
+        self._endings = ("", ".spare") if spares else ("",)
         self._whole: dict[str, int] = {}
 
     def name(self, stem: str, sha256: str) -> str:
@@ -31,10 +37,12 @@ class SharedFiles:
         return self._checked(name)
 
     def size(self, name: str) -> int | None:
-        """The size in bytes of a file that this process has written or read whole, if it still has it."""
-        path, size = self._directory / name, self._whole.get(name)
+        """The size in bytes of a file that this process has written or found whole, if it still has it."""
+        size = self._whole.get(name)
         try:
-            return size if size is not None and path.stat().st_size == size else None
+            return (
+                size if size is not None and all(path.stat().st_size == size for path in self._places(name)) else None
+            )
         except OSError:
             return None
 
@@ -47,22 +55,25 @@ class SharedFiles:
             if not folder.is_dir():
                 folder.mkdir(parents=True)
                 self._files.sync(self._directory)
-            write_durably(self._directory / self._checked(name), content, self._files)
+            for path in self._places(name):
+                write_durably(path, content, self._files)
         self._whole[name] = len(content)
 
     def read(self, name: str, sha256: str) -> bytes:
-        """A file's content. Raises CheckpointDamaged if it is missing or altered."""
-        content = read(self._directory / self._checked(name))
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise CheckpointDamaged(f"{name} does not match its sha256")
-        self._whole[name] = len(content)
-        return content
-
-    def check(self, name: str, size: int, sha256: str) -> None:
-        """Raises CheckpointDamaged if a file is missing or altered."""
-        if measure(self._directory / self._checked(name)) != (size, sha256):
-            raise CheckpointDamaged(f"{name} does not match its size and sha256")
-        self._whole[name] = size
+        """A file's content. Raises CheckpointDamaged if it is missing or altered, and its spare is, too."""
+        damage = []
+        for path in self._places(name):
+            try:
+                content = read(path)
+            except CheckpointDamaged as error:
+                damage.append(error)
+                continue
+            if hashlib.sha256(content).hexdigest() == sha256:
+                if not damage:  # otherwise `write` is to mend it
+                    self._whole[name] = len(content)
+                return content
+            damage.append(CheckpointDamaged(f"{name} does not match its sha256"))
+        raise damage[0]
 
     def names(self) -> list[str]:
         """The files there are, sorted. Raises OSError."""
@@ -71,7 +82,11 @@ class SharedFiles:
 
     def remove(self, name: str) -> None:
         """Raises OSError."""
-        (self._directory / self._checked(name)).unlink(missing_ok=True)
+        for path in self._places(name):
+            path.unlink(missing_ok=True)
+
+    def _places(self, name: str) -> list[Path]:
+        return [self._directory / f"{self._checked(name)}{ending}" for ending in self._endings]
 
     def _checked(self, name: str) -> str:
         if not self._names.fullmatch(name):

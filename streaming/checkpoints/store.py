@@ -3,7 +3,7 @@
 <directory>/e000003-s000000042/     a committed checkpoint: its files, and manifest.json, written last
             e000003-s000000042.json its label and pin
             evaluation/             evaluation sets, named by manifests
-            history/                sealed parts of ledgers, named by manifests
+            history/                sealed parts of ledgers, named by manifests; each has a spare
             .tmp-…  .trash-…        unfinished and half-removed; readers ignore them, `clean` removes them
             .service/               the sidecar's; not ours
 """

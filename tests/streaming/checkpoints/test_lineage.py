@@ -118,6 +118,9 @@ def test_whichever_file_is_harmed_training_goes_on_without_it_and_nothing_is_del
         assert (found, passed_over) == (newest, [])
         with pytest.raises(CheckpointDamaged, match=victim):
             successor.read_evaluation(victim, newest.evaluation.sha256)
+    elif victim in {one.file for one in newest.history}:  # it has a spare
+        assert (found, passed_over) == (newest, [])
+        assert successor.verify(newest.id) == newest
     else:
         assert (found.id, passed_over) == (checkpoint_id(1, 1), [newest.id])
         with pytest.raises(CheckpointDamaged, match=f"{newest.id}.*{Path(victim).name}"):
@@ -132,7 +135,8 @@ def test_whichever_file_is_harmed_training_goes_on_without_it_and_nothing_is_del
 def test_a_refused_start_leaves_every_file_as_it_is(store: CheckpointStore, harm: Callable[[Path], None]) -> None:
     newest = whole(store)
     harm(store.path(checkpoint_id(1, 1)) / LEDGER_FILE)
-    harm(store.directory / newest.history[0].file)
+    for ending in ("", ".spare"):
+        harm(store.directory / f"{newest.history[0].file}{ending}")
     before = tree(store)
     successor = CheckpointStore(store.directory)
     with pytest.raises(CheckpointError, match=r"refusing to start from scratch.*s000000002, .*s000000001 are damaged"):
