@@ -72,6 +72,10 @@ _REMEDIES = {
         "or correct kafka.topic and kafka.bootstrap_servers, if they name the wrong topic, and restart the service",
         _ANEW,
     ],
+    "transaction-open": [
+        "nothing, if its producer commits: what is behind it is read then; Kafka ends it by transaction.timeout.ms",
+        "else find the producer with `kafka-transactions.sh find-hanging`, and end it or abort its transaction",
+    ],
     "user-code-failed": ["mend the function that the text names, or its module's place on PYTHONPATH, then restart"],
 }
 

@@ -10,6 +10,7 @@ from streaming.control.channel import Channel
 from streaming.control.messages import Allowance, PartitionStatus, Problem, Status, WorkerState
 from streaming.decided import Decided
 from streaming.kafka.dead_letters import DeadLetters
+from streaming.kafka.held_back import HeldBack
 from streaming.kafka.watch import Watch
 from streaming.learning import Learning
 from streaming.ledger.ledger import Kind
@@ -19,7 +20,7 @@ from streaming.reading import Reading
 
 AFTER_STEP_S = 0.05
 IDLE_S = 1.0
-HARMLESS = frozenset({"data-lost", "checkpoint-damaged", "mirror-failing"})  # keeps nothing from going on
+HARMLESS = frozenset({"data-lost", "checkpoint-damaged", "mirror-failing", "transaction-open"})  # nothing is stopped
 
 _log = structlog.get_logger()
 
@@ -61,6 +62,7 @@ class Report:
         self._learning = learning
         self._reading = reading
         self._losses = Losses(decided)
+        self._held_back = HeldBack(time.monotonic)
         self._device = device
         self._reader = reader
         self._sent_at = 0.0
@@ -120,14 +122,16 @@ class Report:
     def _problems(self, saving: SavingStatus) -> list[Problem]:
         """Everything that is wrong now, the most telling first; `since` is when it was first seen."""
         loss = self._losses.of(self._book.ledger) if self._book.is_open else None
+        view = self._watch.view
         failing = f"{saving.error}; training waits for a save that works" if saving.overdue else saving.error
         found = {
-            "kafka-unavailable": self._watch.view.error,
+            "kafka-unavailable": view.error,
             "dead-letters-blocked": self._letters.error,
             "reading-failed": self._reading.error,
             "checkpoint-failing": failing,
             "checkpoint-damaged": saving.damaged,
             "mirror-failing": self._watch.mirror_error(),
+            "transaction-open": self._held_back.look(view.log_ends, view.high_watermarks),
         }
         facts: dict[str, dict[str, Any]] = {}
         if loss is not None and loss.records:
