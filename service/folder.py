@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from service.decisions import Decisions
-from streaming.checkpoints.durable import write_durably
+from streaming.checkpoints.durable import make_directory, write_durably
 from streaming.checkpoints.store import CheckpointStore
 from streaming.errors import CheckpointError
 
@@ -111,7 +111,7 @@ class ServiceFolder:
 
     def create(self) -> None:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_directory(self.path)
         except OSError as error:
             raise CheckpointError(f"checkpoint.directory: {self.path}: {error.strerror}") from error
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streaming.checkpoints.disk import measure, os_errors
-from streaming.checkpoints.durable import TEMPORARY, TRASH, Files
+from streaming.checkpoints.durable import TEMPORARY, TRASH, Files, make_directory
 from streaming.checkpoints.manifest import MANIFEST_FILE, FileEntry, Manifest, ManifestFields
 from streaming.errors import CheckpointDamaged, CheckpointError
 
@@ -52,9 +52,7 @@ def entry_of(path: Path) -> FileEntry:
 
 
 def _make_directories(directory: Path, temporary: Path, disk: Files) -> None:
-    if not directory.is_dir():
-        directory.mkdir(parents=True)
-        disk.sync(directory.parent)
+    make_directory(directory, disk)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
 

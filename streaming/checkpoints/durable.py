@@ -77,6 +77,17 @@ def write_durably(path: Path, content: bytes, files: Files = LOCAL) -> None:
     files.sync(path.parent)
 
 
+def make_directory(path: Path, files: Files = LOCAL) -> None:
+    """Create a directory and what is missing above it; all their names are on the disk afterwards. Raises OSError."""
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        files.sync(each.parent)
+
+
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
     """write(2) and fsync(2) fail on a descriptor, so Python's OSError doesn't know the path."""

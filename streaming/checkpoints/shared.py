@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from streaming.checkpoints.disk import entries, os_errors, read
-from streaming.checkpoints.durable import Files, write_durably
+from streaming.checkpoints.durable import Files, make_directory, write_durably
 from streaming.errors import CheckpointDamaged, CheckpointError
 
 
@@ -51,10 +51,7 @@ class SharedFiles:
         if self.size(name) is not None:
             return
         with os_errors(f"{name} can't be written"):
-            folder = self._directory / self._folder
-            if not folder.is_dir():
-                folder.mkdir(parents=True)
-                self._files.sync(self._directory)
+            make_directory(self._directory / self._folder, self._files)
             for path in self._places(name):
                 write_durably(path, content, self._files)
         self._whole[name] = len(content)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streaming.checkpoints.durable import LocalFiles, write_durably
+from streaming.checkpoints.durable import LocalFiles, make_directory, write_durably
 
 
 class FullDisk(LocalFiles):
@@ -55,6 +55,17 @@ def test_the_name_is_on_the_disk_after_the_content(tmp_path: Path) -> None:
     disk = WatchedDisk()
     write_durably(tmp_path / "state.json", b"one", disk)
     assert disk.done == ["write temporary", "move temporary state.json", f"sync {tmp_path.name}"]
+
+
+def test_every_new_directory_is_on_the_disk_in_the_one_above_it(tmp_path: Path) -> None:
+    disk = WatchedDisk()
+    make_directory(tmp_path / "volume" / "pets", disk)
+    assert disk.done == [f"sync {tmp_path.name}", "sync volume"]
+    make_directory(tmp_path / "volume" / "pets", disk)
+    assert len(disk.done) == 2
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(FileExistsError):
+        make_directory(tmp_path / "file", disk)
 
 
 def test_a_file_is_created_and_replaced(tmp_path: Path) -> None:
