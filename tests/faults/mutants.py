@@ -71,7 +71,7 @@ MUTANTS = (
         "streaming/round.py",
         "        keep = np.isin(offsets, wanted)\n",
         "        keep = offsets >= 0\n",
-        "tests/line/test_exactly_once.py",
+        "tests/streaming/records/test_batches.py",
     ),
     Mutant(
         "letter not awaited",
