@@ -30,7 +30,7 @@ test-plain: env ## the quick tier: no TensorFlow, no broker
 	@$(RUN) pytest -m "not tf and not kafka"
 
 test-faults: env ## whatever breaks: 20 kills, disks, brokers, processes; 25 minutes, ends with a table
-	@$(RUN) pytest --faults -v tests/faults $(SLOW_LINES)
+	@$(RUN) pytest --faults -v -n 2 --maxschedchunk 1 tests/faults/test_kill_rounds.py $(SLOW_LINES) tests/faults
 
 mutants: env ## deliberate mistakes, and the tests that notice them
 	@$(RUN) python -m tests.faults.mutants

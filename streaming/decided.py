@@ -81,10 +81,16 @@ class Decided:
         return caught_up(ledger.copy(), self._all, self.taken)
 
     def _cut_off(self, found: Quarantine) -> bool:
-        """The log was cut below it afterwards: the record is no more, and its letter would wait for ever."""
-        later = (each for each in self._all[self.taken + 1 :] if isinstance(each, AcceptTruncation))
-        ends = (each.ends.get(found.partition) for each in later if each.topic_id == found.topic_id)
-        return any(end is not None and end <= found.offset for end in ends)
+        """Afterwards the log was cut below it, or another topic took its place: the record is no more, and its letter
+        would wait for ever."""
+        for later in self._all[self.taken + 1 :]:
+            if isinstance(later, AdoptTopic) and later.topic_id != found.topic_id:
+                return True
+            if isinstance(later, AcceptTruncation) and later.topic_id == found.topic_id:
+                end = later.ends.get(found.partition)
+                if end is not None and end <= found.offset:
+                    return True
+        return False
 
     def losses(self, topic_id: str) -> dict[int, int]:
         """Partition -> offset below which retention's losses are accepted; a rollback changes nothing about that."""

@@ -56,7 +56,7 @@ class Reading:
         self._rounds = 0
         self._fetched: dict[int, int] = {}
         self._proving = 0
-        self._unproven = 0  # bad records at the end of a round that saw no good one: read again, with more
+        self._unproven = 0, 0  # bad records at the end of a round that saw no good one, and what was settled then
         self._waited_s = 0.0
         self.mean_bytes = 0.0
         self._failures = 0
@@ -104,7 +104,8 @@ class Reading:
             return False
         self._guard.take_stock(view)
         planner = self._plan()
-        if planner.available(self._ends()) <= self._unproven:
+        unproven, settled = self._unproven  # they are read again together with more
+        if planner.available(self._ends()) <= (unproven if settled == self._settled else 0):
             self.error = None
             return False
         self._rounds += 1
@@ -179,18 +180,27 @@ class Reading:
         self._retire()
         if self._until is not None and not self._failures:
             self._book.release()
-        else:
-            self._unproven = self._book.drop_unproven()
+            return
+        dropped = self._book.drop_unproven()
+        self._unproven = (0 if self._failures else dropped), self._settled
 
     def drop(self) -> None:
         """Abandon the round: what it has read and isn't settled will be read again, unless it has been decided on."""
         self._retire()
         self._book.drop_unproven()
-        self._unproven = 0
+        self._unproven = 0, 0
+
+    def look(self) -> None:
+        """While nothing is read: is it the same log as ever? Raises TrainingStopped."""
+        self._guard.look(self._watch.view)
 
     def adopt(self) -> None:
         """The topic is another one."""
         self._fetched = {}
+
+    @property
+    def _settled(self) -> int:
+        return sum(self._book.ledger.counts().values())
 
     def _retire(self) -> None:
         assert self._round is not None
@@ -203,7 +213,10 @@ class Reading:
         records, size_bytes = current.take_fetched()
         self._tally.add("records_fetched_total", records)
         self._tally.add("bytes_fetched_total", size_bytes)
+        if records:
+            self._waited_s = 0.0
         for finding in current.findings():
+            self._waited_s = 0.0  # a long stretch of holes gives no batch, and is progress all the same
             match finding:
                 case Absent(partition=partition, offsets=offsets):
                     self._book.absent(partition, offsets)

@@ -117,7 +117,7 @@ class Saving:
             saved = self._saver.finished(min(WAIT_S, deadline - time.monotonic()))
             if saved is not None:
                 self._announce(saved)
-                if saved.manifest is None:
+                if saved.manifest is None and saved.cause == "final":
                     return None
             idle()
             if self._saver.busy:

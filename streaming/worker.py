@@ -115,6 +115,8 @@ class Worker:
         self._saving.tick()
         stuck = self._book.pending >= self._letters_ahead  # nothing moves on while letters can't be written
         if self._paused or stuck or self._decided.waiting or self._saving.overdue:
+            if not self._decided.waiting:  # one may be the answer to what would be found
+                self._reading.look()
             self._rest(TAKE_S if self._book.pending else REST_S)
         else:
             self._advance()

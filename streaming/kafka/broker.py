@@ -118,8 +118,8 @@ class Broker:
 
     def offsets_at(self, partitions: Collection[int], moment: datetime) -> dict[int, int]:
         """First offset at or after `moment`; the log end where nothing is that young."""
+        ends = self.log_ends(partitions)  # first: what comes between the two questions lies behind them
         found = self._offsets(partitions, int(moment.timestamp() * 1000))
-        ends = self.log_ends(partitions)
         return {partition: ends[partition] if at < 0 else at for partition, at in found.items()}
 
     def retention(self) -> Limits:

@@ -140,7 +140,7 @@ class Watch:
             if asked > view.answered or time.monotonic() - facts_at >= FACTS_INTERVAL_S:
                 facts = broker.topic()
                 starts, tops = broker.log_starts(facts.partitions), broker.high_watermarks(facts.partitions)
-                if view.facts is None:
+                if view.facts is None or view.facts.generation != facts.generation:
                     view = self._first_view(broker, facts)
                 view = view._replace(facts=facts, log_starts=starts, high_watermarks=tops, answered=asked, error=None)
                 facts_at = time.monotonic()

@@ -8,11 +8,11 @@ from typing import Protocol
 import pytest
 
 from tests.conftest import Broker
-from tests.faults.table import Results, rendered, write
+from tests.faults.table import ROW, Results, Row, rendered, write
 from tests.faults.witness import WITNESS
 from tests.line.line import Service
 
-_RESULTS = pytest.StashKey[Results]()
+_ROWS = pytest.StashKey[list[Row]]()
 
 
 class ServeWitness(Protocol):
@@ -25,12 +25,25 @@ class ServeWitness(Protocol):
     ) -> Service: ...
 
 
+class Rows:
+    """Gathers the rows that reports bring."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call":
+            self.rows += (Row(**row) for name, row in report.user_properties if name == ROW)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_RESULTS] = Results()
+    gathering = Rows()
+    config.pluginmanager.register(gathering)
+    config.stash[_ROWS] = gathering.rows
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    rows = config.stash[_RESULTS].rows
+    rows = config.stash[_ROWS]
     if rows:
         terminalreporter.write_line(rendered(rows))
     if path := config.getoption("--fault-table"):
@@ -38,9 +51,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture
-def results(pytestconfig: pytest.Config) -> Results:
+def results(request: pytest.FixtureRequest) -> Results:
     """Every fault test adds its row, once its promises have held."""
-    return pytestconfig.stash[_RESULTS]
+    return Results(request.node.user_properties)
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""The fault suite's results, fault by fault, as a table and as JSON."""
+"""The fault suite's results, fault by fault, as a table and as JSON.
+
+A row travels with its test's report, so that it arrives from whichever process the test ran in.
+"""
 
 import io
 import json
@@ -12,6 +15,7 @@ from rich.table import Table
 from tests.faults.judge import Verdict
 
 WIDTH = 160
+ROW = "fault"
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,10 @@ class Row:
 
 
 class Results:
-    """The rows of a session, in the order in which they came."""
+    """Where a test puts its rows. properties: the test's `user_properties`, which its report carries."""
 
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
+    def __init__(self, properties: list[tuple[str, object]]) -> None:
+        self._properties = properties
 
     def add(
         self,
@@ -47,7 +51,8 @@ class Results:
     ) -> None:
         """verdict: the judge's; None where no record took part, and lost and repeated are 0 for that."""
         seen = verdict or Verdict()
-        self.rows.append(Row(fault, rounds, seen.records, seen.lost, seen.repeated, recovery_s, outcome, visible))
+        row = Row(fault, rounds, seen.records, seen.lost, seen.repeated, recovery_s, outcome, visible)
+        self._properties.append((ROW, asdict(row)))
 
 
 def rendered(rows: Sequence[Row]) -> str:

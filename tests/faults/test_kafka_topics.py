@@ -10,11 +10,12 @@ from streaming.demo.kafka import EmbeddedKafka
 from tests.conftest import Broker, TopicFactory
 from tests.faults.conftest import ServeWitness
 from tests.faults.judge import counts_in, judge
-from tests.faults.scene import ALL_TRAINED, READERS, create_topic, resumed_after, sees_degraded, sees_failed, settle
+from tests.faults.scene import ALL_TRAINED, READERS, resumed_after, sees_degraded, sees_failed, settle
 from tests.faults.table import Results
 from tests.faults.visible import Lookout
 from tests.faults.witness import witness_record
 from tests.line.line import produce
+from tests.line.topics import recreate
 
 pytestmark = [pytest.mark.kafka, pytest.mark.tf]
 PATIENCE_S = 60.0
@@ -32,10 +33,7 @@ def test_nothing_of_a_recreated_topic_is_trained(
     verdict = judge(service, servers, name, service.checkpoint())
     assert verdict.exact, verdict
     lookout = Lookout(service)
-    admin = KafkaAdminClient(bootstrap_servers=servers)
-    admin.delete_topics([name])
-    admin.close()
-    create_topic(servers, name)
+    recreate(servers, name)
     produce(servers, name, map(witness_record, range(1000, 1400)))
     visible = sees_failed(lookout, "topic-recreated")
     assert service.status()["problems"][0]["remedies"]

@@ -11,7 +11,8 @@ from tests.line.conftest import Serve
 from tests.line.line import Service, produce, record
 from tests.line.stock_listing import ledger_of, records_of
 from tests.line.test_exactly_once import listing
-from tests.line.test_topic_life import problems, remove_before, with_admin
+from tests.line.test_topic_life import problems
+from tests.line.topics import recreate, remove_before
 
 pytestmark = [pytest.mark.kafka, pytest.mark.tf, pytest.mark.slow]
 
@@ -43,12 +44,6 @@ def lose(service: Service, servers: str, topic: str, records: int, before: int) 
     produce(servers, topic, [record(n) for n in range(records)])
     remove_before(servers, topic, before)
     assert service.post("/v1/resume").status_code == 200
-
-
-def recreate(servers: str, topic: str, partitions: int) -> None:
-    with_admin(servers, lambda admin: admin.delete_topics([topic]))
-    options = {"num_partitions": partitions, "replication_factor": 1}
-    with_admin(servers, lambda admin: admin.create_topics({topic: options}, wait_for_metadata=True))
 
 
 def test_an_adopted_topic_is_trained_from_its_beginning_with_the_weights_there_were(

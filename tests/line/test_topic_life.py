@@ -3,35 +3,22 @@
 import re
 import signal
 import time
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 
 from tests.conftest import Broker, TopicFactory
 from tests.line.conftest import Serve
 from tests.line.line import Service, lag, nap, produce, record, settled
 from tests.line.stock_listing import ledger_of, records_of
 from tests.line.stock_tools import stock_lags
+from tests.line.topics import recreate, remove_before, with_admin
 
 pytestmark = [pytest.mark.kafka, pytest.mark.tf]
 
 NO_HOLD_OUT = {"evaluation.fraction": 0}
-
-
-def with_admin(servers: str, do: Callable[[KafkaAdminClient], object]) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=servers)
-    try:
-        do(admin)
-    finally:
-        admin.close()
-
-
-def remove_before(servers: str, topic: str, offset: int) -> None:
-    """As retention would."""
-    with_admin(servers, lambda admin: admin.delete_records({TopicPartition(topic, 0): offset}))
 
 
 def own_lags(status: Any) -> dict[tuple[str, int], tuple[int, int, int]]:
@@ -193,11 +180,25 @@ def test_of_a_topic_created_anew_nothing_is_booked(kafka: Broker, topic: TopicFa
     service.settled(40)
     service.checkpoint()
 
-    with_admin(servers, lambda admin: admin.delete_topics([name]))
-    options = {"num_partitions": 1, "replication_factor": 1}
-    with_admin(servers, lambda admin: admin.create_topics({name: options}, wait_for_metadata=True))
+    recreate(servers, name)
     produce(servers, name, [record(n) for n in range(100)])
     failed = service.until(lambda status: status["state"] == "failed", deadline_s=15)
     assert "topic-recreated" in problems(failed)
     assert (failed["records"]["trained"], failed["partitions"][0]["position"]) == (40, 40)
     service.until(lambda status: status["partitions"][0]["retention_headroom_seconds"] is None, deadline_s=15)
+
+
+def test_a_long_stretch_of_aborted_records_is_progress_and_no_hang(
+    kafka: Broker, topic: TopicFactory, serve: Serve
+) -> None:
+    """Ranges of holes alone give no batch for longer than a read may take that hangs."""
+    name, servers = topic(1), kafka.bootstrap_servers
+    produce(servers, name, [b"x"] * 20_000, transaction=False)
+    produce(servers, name, [record(n) for n in range(40)])
+    small = {"kafka.range_records": 8, "pipeline.linger_s": 0.2, "service.stall_s": 5}
+    service = serve(name, NO_HOLD_OUT | small)
+    began = time.monotonic()
+    status = service.settled(20_041)
+    print(f"20,000 aborted records were passed in {time.monotonic() - began:.0f} s")
+    assert (status["records"]["absent"], status["records"]["trained"]) == (20_001, 40)
+    assert status["worker"]["restarts"] == 0

@@ -12,6 +12,7 @@ from streaming.kafka.watch import Watch
 from streaming.ledger.ledger import Generation
 from streaming.settings import KafkaSettings
 from tests.line.line import nap
+from tests.line.topics import recreate
 
 pytestmark = pytest.mark.kafka
 
@@ -28,8 +29,7 @@ def test_a_topic_recreated_since_is_found_out_and_a_silent_broker_is_not_waited_
         before = first_generation(watch)
         confirm = Confirmation(watch)
         confirm(before)
-        admin.delete_topics([name])
-        admin.create_topics({name: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
+        recreate(killable_kafka.bootstrap_servers, name)
         with pytest.raises(CheckpointError, match="what was trained since"):
             confirm(before)
         killable_kafka.freeze()

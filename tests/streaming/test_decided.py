@@ -134,6 +134,14 @@ def test_a_quarantined_record_that_was_cut_off_afterwards_holds_nothing_up() -> 
     assert not decided.waiting
 
 
+def test_a_quarantined_record_of_a_topic_that_was_replaced_afterwards_holds_nothing_up() -> None:
+    found = Quarantine(at=0, topic_id=THIS, partition=0, offset=950, detail="it crashes")
+    decided, effects = taken_in(new_ledger(), found, AdoptTopic(at=0, topic_id=NEXT))
+    assert effects[0] == Effect()
+    assert effects[1].ledger is not None
+    assert not decided.waiting
+
+
 def test_the_breaker_is_asked_to_count_anew() -> None:
     assert taken_in(new_ledger(), ResetBreaker(at=0))[1] == [Effect(breaker=True)]
 

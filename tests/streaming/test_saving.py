@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,10 +31,13 @@ MAX_AGE_S = 0.3
 class Disk(LocalFiles):
     """A file system that can be full."""
 
-    full = False
+    def __init__(self) -> None:
+        self.full = False
+        self.failed = threading.Event()
 
     def write(self, path: Path, content: bytes) -> None:
         if self.full:
+            self.failed.set()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         super().write(path, content)
 
@@ -45,12 +49,13 @@ class Scene:
         settings = parse_settings({"checkpoint": {"interval_s": 0.001, "max_age_s": MAX_AGE_S}})
         self.disk, self.bench = Disk(), Bench()
         self.store = CheckpointStore(directory, self.disk)
+        self.saver = Saver(self.store, settings.checkpoint, time.monotonic)
         self.decided = Decided([])
         self.said: list[BaseModel] = []
         watch = Watch(settings.kafka, "test", group_id="test")  # never started: it only remembers what to mirror
         self.saving = Saving(
             settings,
-            Saver(self.store, settings.checkpoint, time.monotonic),
+            self.saver,
             self.bench.book,
             self.bench.learning,
             self.said.append,
@@ -94,6 +99,18 @@ def test_saves_that_fail_for_long_make_training_wait_until_one_works(scene: Scen
     assert scene.saving.error is None
     assert [type(message) for message in (scene.said[0], scene.said[-1])] == [SaveFailed, Committed]
     assert scene.saved().records["trained"] == 2
+
+
+def test_a_periodic_save_that_fails_at_the_end_is_followed_by_the_final_one(scene: Scene) -> None:
+    scene.bench.train(1, 2)
+    scene.disk.full = True
+    scene.until(lambda _: scene.saver.busy)
+    scene.disk.failed.wait(20)
+    scene.disk.full = False
+    last = scene.saving.final(time.monotonic() + 20, lambda: None)
+    assert [type(each) for each in scene.said] == [SaveFailed, Committed]
+    assert last == scene.store.list()[0].id
+    assert scene.store.manifest(last).cause == "final"
 
 
 def test_a_decision_that_the_ledger_has_taken_in_is_counted_in_the_next_checkpoint(scene: Scene) -> None:

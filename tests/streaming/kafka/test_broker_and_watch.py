@@ -16,6 +16,7 @@ from streaming.settings import KafkaSettings
 from tests.conftest import Broker as AnyBroker
 from tests.conftest import TopicFactory
 from tests.line.line import produce
+from tests.line.topics import recreate
 
 pytestmark = pytest.mark.kafka
 
@@ -56,6 +57,22 @@ def test_origins_are_numbers_whatever_the_start(kafka: AnyBroker, topic: TopicFa
         assert start_offsets(broker, facts, between.isoformat()) == {0: 5}
         assert start_offsets(broker, facts, "2100-01-01T00:00:00Z") == {0: 10}
     assert frozen_ends(kafka_settings, "tests", "now") == {0: 10}
+
+
+def test_another_life_of_the_topic_has_origins_of_its_own(kafka: AnyBroker, topic: TopicFactory) -> None:
+    """A worker takes minutes to import and compile between the first look at the topic and the first read."""
+    name = topic(1)
+    produce(kafka.bootstrap_servers, name, [b"x"] * 10)
+    watch = Watch(settings(kafka.bootstrap_servers, name), "tests", interval_s=0.05, start="latest")
+    watch.start()
+    try:
+        until(lambda: watch.view.origins == {0: 10})
+        first = watch.view.facts
+        recreate(kafka.bootstrap_servers, name, 2)
+        until(lambda: watch.view.error is None and watch.view.facts is not None and watch.view.facts != first)
+        assert watch.view.origins == {0: 0, 1: 0}
+    finally:
+        watch.stop()
 
 
 def test_mirrored_positions_can_be_read_back(kafka: AnyBroker, topic: TopicFactory) -> None:
