@@ -30,5 +30,12 @@ def read_note(path: Path) -> Note:
 
 
 def write_note(path: Path, note: Note, files: Files) -> None:
-    """Put a note into its file. Raises OSError."""
-    write_durably(path, note.model_dump_json().encode(), files)
+    """Put a note into its file. Raises OSError.
+
+    A worker that begins just now cleans temporaries away, this one, too; then it is written again.
+    """
+    content = note.model_dump_json().encode()
+    try:
+        write_durably(path, content, files)
+    except FileNotFoundError:
+        write_durably(path, content, files)

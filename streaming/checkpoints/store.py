@@ -161,16 +161,9 @@ class CheckpointStore:
         with os_errors("remains of a crash can't be removed"):
             folders = (".", evaluations.FOLDER, history.FOLDER)
             for entry in [entry for folder in folders for entry in entries(self.directory / folder)]:
-                if self._remains(entry):
+                orphan = entry.suffix == ".json" and is_id(entry.stem) and not entry.with_suffix("").exists()
+                if orphan or entry.name.startswith((TEMPORARY, TRASH)):
                     shutil.rmtree(entry) if entry.is_dir() else entry.unlink(missing_ok=True)
-
-    def _remains(self, entry: Path) -> bool:
-        """A label or pin may be on its way while its checkpoint is there: another process may give it."""
-        name = entry.name.removeprefix(TEMPORARY)
-        id, dot, rest = name.partition(".json")
-        if dot and is_id(id) and (rest or name == entry.name):
-            return not self.path(id).exists()
-        return entry.name.startswith((TEMPORARY, TRASH))
 
     def write_evaluation(self, set: int, count: int, content: bytes) -> tuple[str, str]:
         """Store an evaluation set of `count` records; returns (file relative to the folder, sha256)."""

@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.tf]
 
 STALL_S = 8.0
 FROZEN_S = 60.0
+SAVED = "penstock_checkpoint_last_success_timestamp_seconds"
 HOUR_S = 3600
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
@@ -186,7 +187,6 @@ def test_when_the_clock_jumps_saves_order_and_retention_go_on(
     fake = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_CACHE_DURATION": "1"}
     fake |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     service = witness(name, {"checkpoint.keep": 3, "checkpoint.keep_hourly": 2, "checkpoint.keep_daily": 1}, fake)
-    saved = "penstock_checkpoint_last_success_timestamp_seconds"
     seen_s, took = 0.0, []
     with Production(servers, name, witness_record, partitions=2) as production:
         service.until(lambda status: status["step"] > 10)
@@ -195,12 +195,10 @@ def test_when_the_clock_jumps_saves_order_and_retention_go_on(
             clock.write_text(f"{jump_s:+d}\n")
             jumped = time.monotonic()
             service.until(
-                lambda _, jump_s=jump_s: abs(samples(service)[saved] - time.time() - jump_s) < HOUR_S / 2, WITHIN_S
+                lambda _, jump_s=jump_s: all(abs(at - time.time() - jump_s) < HOUR_S / 2 for at in told_times(service)),
+                WITHIN_S,
             )
             seen_s = max(seen_s, time.monotonic() - jumped)
-            newest = service.get("/v1/checkpoints?limit=1")["checkpoints"][0]
-            for told in (newest["created_at"], service.events("checkpoint_committed")[-1]["timestamp"]):
-                assert abs(datetime.fromisoformat(told).timestamp() - time.time() - jump_s) < HOUR_S / 2
             for _ in range(5):
                 service.checkpoint()
             assert CheckpointStore(service.checkpoints).highest() >= (highest[0], highest[1] + 5)
@@ -222,8 +220,15 @@ def test_when_the_clock_jumps_saves_order_and_retention_go_on(
         rounds=3,
         recovery_s=max(took),
         outcome="saves, restores and their order by epoch and sequence go on; retention keeps the last 3",
-        visible=f"`created_at` of /v1/checkpoints, `timestamp` of each log event, `{saved}` {seen_s:.1f} s",
+        visible=f"`created_at` of /v1/checkpoints, `timestamp` of each log event, `{SAVED}` {seen_s:.1f} s",
     )
+
+
+def told_times(service: Service) -> list[float]:
+    """When the newest save was, as metric, API and log tell it; each process looks at its own clock once a second."""
+    newest = service.get("/v1/checkpoints?limit=1")["checkpoints"][0]
+    told = newest["created_at"], service.events("checkpoint_committed")[-1]["timestamp"]
+    return [samples(service)[SAVED], *(datetime.fromisoformat(each).timestamp() for each in told)]
 
 
 @pytest.mark.slow

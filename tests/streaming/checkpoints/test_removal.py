@@ -67,12 +67,16 @@ def test_cleaning_removes_remains_and_nothing_else(store: CheckpointStore) -> No
     assert store.read_evaluation(name, sha256) == b"set"
 
 
-def test_cleaning_leaves_a_pin_that_another_process_is_about_to_set(store: CheckpointStore) -> None:
+def test_a_pin_is_set_though_another_process_cleans_up_at_that_moment(store: CheckpointStore) -> None:
     id = commit(store, 1)
 
     class CleanedMeanwhile(LocalFiles):
+        cleaned = False
+
         def move(self, source: Path, target: Path) -> None:
-            CheckpointStore(store.directory).clean()
+            if not self.cleaned:
+                CheckpointStore(store.directory).clean()
+                self.cleaned = True
             super().move(source, target)
 
     CheckpointStore(store.directory, CleanedMeanwhile()).set_pinned(id, True)
