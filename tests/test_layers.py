@@ -17,7 +17,7 @@ FREE_OF_TENSORFLOW = (
     *(f"streaming/{name}/" for name in ("ledger", "checkpoints", "control", "demo")),
     *(f"streaming/kafka/{name}.py" for name in ("dead_letters", "letter", "letter_writer", "originals", "librdkafka")),
     *(f"streaming/kafka/{name}.py" for name in ("broker", "watch", "tails", "mirror", "held_back")),
-    *(f"streaming/kafka/{name}.py" for name in ("retention", "headroom")),
+    *(f"streaming/kafka/{name}.py" for name in ("retention", "headroom", "consumer")),
     *(f"streaming/records/{name}.py" for name in ("png", "jpeg", "decode", "augment", "breaker", "example")),
     *(f"streaming/records/{name}.py" for name in ("sample", "batch", "original", "reasons")),
     "streaming/training/evaluation.py",

@@ -5,11 +5,12 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.errors import CorruptRecordError
 
 from streaming.errors import KafkaUnavailable
-from streaming.kafka.broker import client_config, translated
+from streaming.kafka.broker import translated
+from streaming.kafka.consumer import open_consumer
 from streaming.kafka.letter import Missing
 from streaming.records.original import Original
 from streaming.settings import KafkaSettings
@@ -30,27 +31,29 @@ class Originals:
     def find(self, partition: int, offsets: Collection[int]) -> Iterator[tuple[int, Original | Missing]]:
         """Offsets with what stands there, ascending, in one pass. Raises KafkaUnavailable; what came before holds."""
         with translated(f"reading topic {self._kafka.topic} again"):
-            yield from self._find(self._open(), TopicPartition(self._kafka.topic, partition), deque(sorted(offsets)))
+            yield from self._find(TopicPartition(self._kafka.topic, partition), deque(sorted(offsets)))
 
     def close(self) -> None:
         if self._consumer is not None:
             self._consumer.close()
             self._consumer = None
 
-    def _find(self, consumer: Any, place: TopicPartition, owed: deque[int]) -> Iterator[tuple[int, Original | Missing]]:
-        consumer.assign([place])
+    def _find(self, place: TopicPartition, owed: deque[int]) -> Iterator[tuple[int, Original | Missing]]:
+        consumer = self._open(place)
         position = consumer.beginning_offsets([place])[place]
         yield from self._gone(owed, position)
         moved_at, sought = time.monotonic(), False
         while owed:
             if not sought or owed[0] - position > NEAR:
                 consumer.seek(place, owed[0])
-                sought = True
+                position, moved_at, sought = owed[0], time.monotonic(), True
             try:
                 records = consumer.poll(timeout_ms=200).get(place, [])
             except CorruptRecordError:
-                yield owed.popleft(), Missing.UNREADABLE
-                sought = False
+                if position == owed[0]:  # else what is damaged lies before it
+                    yield owed.popleft(), Missing.UNREADABLE
+                self.close()
+                consumer, sought = self._open(place), False
                 continue
             for record in records:
                 yield from self._gone(owed, record.offset)
@@ -69,14 +72,8 @@ class Originals:
         while owed and owed[0] < position:
             yield owed.popleft(), Missing.GONE
 
-    def _open(self) -> Any:
+    def _open(self, place: TopicPartition) -> Any:
         if self._consumer is None:
-            self._consumer = KafkaConsumer(
-                **client_config(self._kafka, self._client_id),
-                group_id=None,
-                enable_auto_commit=False,
-                auto_offset_reset="none",
-                isolation_level="read_committed",
-                max_partition_fetch_bytes=FETCH_BYTES,
-            )
+            self._consumer = open_consumer(self._kafka, self._client_id, max_partition_fetch_bytes=FETCH_BYTES)
+        self._consumer.assign([place])
         return self._consumer

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import OffsetOutOfRangeError
+from kafka import TopicPartition
+from kafka.errors import CorruptRecordError, OffsetOutOfRangeError
 
 from streaming.errors import KafkaUnavailable
-from streaming.kafka.broker import Broker, client_config, translated
+from streaming.kafka.broker import Broker, translated
+from streaming.kafka.consumer import open_consumer
 from streaming.kafka.headroom import OVERTAKEN, UNLIMITED, Backlog, Growth, Headroom, Limits, headroom
 from streaming.settings import KafkaSettings
 
@@ -153,7 +154,7 @@ class _Timestamps:
 
     def timestamp_s(self, partition: int, position: int, log_end: int) -> float | None:
         """Of the first record at or behind the position, Unix seconds; inf if there is none below the log's end, None
-        for a record without a timestamp. Raises KafkaUnavailable."""
+        for a record without a timestamp, or a damaged one. Raises KafkaUnavailable."""
         known = self._known.get(partition)
         if known is not None and known[0] == position:
             return known[1]
@@ -181,17 +182,15 @@ class _Timestamps:
                     return math.inf
         except OffsetOutOfRangeError:
             return -math.inf  # removed just now
+        except CorruptRecordError as error:
+            _log.warning("retention_record_unreadable", partition=tp.partition, offset=position, detail=str(error))
+            self.close()
+            return None
         raise KafkaUnavailable(f"partition {tp.partition} of {tp.topic}: no answer about offsets from {position}")
 
     def _open(self) -> Any:
         """Aborted records are records, too: they tell as well how old the log is here."""
         if self._consumer is None:
-            self._consumer = KafkaConsumer(
-                **client_config(self._kafka, self._client_id),
-                group_id=None,
-                enable_auto_commit=False,
-                auto_offset_reset="none",
-                isolation_level="read_uncommitted",
-                max_partition_fetch_bytes=1 << 16,
-            )
+            options = {"isolation_level": "read_uncommitted", "max_partition_fetch_bytes": 1 << 16}
+            self._consumer = open_consumer(self._kafka, self._client_id, **options)
         return self._consumer

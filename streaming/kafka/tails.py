@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import CorruptRecordError, OffsetOutOfRangeError
+from kafka import TopicPartition
+from kafka.errors import OffsetOutOfRangeError
 
 from streaming.errors import KafkaUnavailable
-from streaming.kafka.broker import client_config, translated
+from streaming.kafka.broker import translated
+from streaming.kafka.consumer import open_consumer
 from streaming.settings import KafkaSettings
 
 DEADLINE_S = 5.0
@@ -63,6 +64,7 @@ class TailProofs:
                 found = self._first_record(tail)
         except KafkaUnavailable:
             self._asked.put(tail)
+            self.close()  # it may have raised CorruptRecordError: see `open_consumer`
             raise
         self._answers.put((tail, found))
         return True
@@ -81,9 +83,8 @@ class TailProofs:
         deadline = time.monotonic() + self._deadline_s
         try:
             while time.monotonic() < deadline:
-                with suppress(CorruptRecordError):  # kafka-python can't read every header; its position moves on
-                    for record in consumer.poll(timeout_ms=200, max_records=1).get(tp, []):
-                        return int(record.offset) if record.offset < tail.stop else None
+                for record in consumer.poll(timeout_ms=200, max_records=1).get(tp, []):
+                    return int(record.offset) if record.offset < tail.stop else None
                 if consumer.position(tp, timeout_ms=1000) >= tail.stop:
                     return None
         except OffsetOutOfRangeError:
@@ -99,12 +100,5 @@ class TailProofs:
 
     def _open_consumer(self) -> Any:
         if self._consumer is None:
-            self._consumer = KafkaConsumer(
-                **client_config(self._kafka, self._client_id),
-                group_id=None,
-                enable_auto_commit=False,
-                auto_offset_reset="none",
-                isolation_level="read_committed",
-                max_partition_fetch_bytes=1 << 16,
-            )
+            self._consumer = open_consumer(self._kafka, self._client_id, max_partition_fetch_bytes=1 << 16)
         return self._consumer
