@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from kafka import KafkaProducer
 
 from streaming.demo.kafka import EmbeddedKafka
@@ -22,6 +23,7 @@ from tests.streaming.kafka.test_broker_and_watch import until
 # kafka-python's consumer spins for ever where it is asked again behind what it couldn't read.
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(30, func_only=True)]
 
+CODECS = ["gzip", "snappy", "lz4", "zstd"]
 DAMAGED = b"a value that will be damaged on the disk"
 
 
@@ -87,7 +89,7 @@ def test_a_marker_in_front_of_a_header_that_is_no_text_is_absent(kafka: Broker, 
     proofs.close()
 
 
-@pytest.mark.parametrize("compression", [None, "gzip"])
+@pytest.mark.parametrize("compression", [None, *CODECS])
 def test_a_header_that_is_no_text_hides_nothing_in_its_batch(
     kafka: Broker, topic: TopicFactory, compression: str | None
 ) -> None:
@@ -109,6 +111,26 @@ def test_a_header_that_is_no_text_hides_nothing_in_its_batch(
         1: Original(b"odd", b"1", [(r"\xff\xfename", b"1")], 1001),
         2: Original(b"behind", b"2", [("plain", b"1")], 1002),
     }
+    originals.close()
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_what_librdkafka_has_compressed_can_be_read_again(kafka: Broker, topic: TopicFactory, codec: str) -> None:
+    name, servers = topic(1), kafka.bootstrap_servers
+    values = [bytes([n]) * 90_000 for n in range(30)]
+    producer = Producer({"bootstrap.servers": servers, "compression.type": codec, "linger.ms": 100})
+    for value in values:
+        producer.produce(name, value, partition=0)
+    producer.flush(10)
+    proofs = TailProofs(settings(servers, name), "tests")
+    proofs.ask(Tail(0, 17, 30))
+    assert answers(proofs) == [17]
+    proofs.close()
+    found = fetch_records(settings(servers, name), "tests", [(0, n) for n in (29, 5)])
+    assert found == {(0, 29): (values[29], b""), (0, 5): (values[5], b"")}
+    originals = Originals(settings(servers, name), "tests")
+    whole = {n: one if isinstance(one, Missing) else one.value for n, one in originals.find(0, range(30))}
+    assert whole == dict(enumerate(values))
     originals.close()
 
 
