@@ -8,7 +8,7 @@ RUN := $(UV) run --frozen --all-groups --extra demo
 SLOW_LINES := $(addprefix tests/line/test_,answers.py deterministic.py native_crash.py topic_life.py truncated.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-plain test-faults mutants soak lint format bench bench-recovery bench-stall clean
+.PHONY: help env demo test test-plain test-faults test-slow mutants soak lint format bench bench-recovery bench-stall clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -29,8 +29,11 @@ test: env ## every test, against a real broker
 test-plain: env ## the quick tier: no TensorFlow, no broker
 	@$(RUN) pytest -m "not tf and not kafka"
 
-test-faults: env ## whatever breaks: 20 kills, disks, brokers, processes; 25 minutes, ends with a table
-	@$(RUN) pytest --faults -v -n 2 --maxschedchunk 1 tests/faults/test_kill_rounds.py $(SLOW_LINES) tests/faults
+test-faults: env ## whatever breaks: 20 kills, disks, brokers, processes; under 25 minutes, ends with a table
+	@$(RUN) pytest --faults -v -n 2 --maxschedchunk 1 tests/faults
+
+test-slow: env ## whole lives that take minutes each: bitwise equal weights, native crashes, truncation, answers
+	@$(RUN) pytest --faults -v -n 2 --maxschedchunk 1 $(SLOW_LINES)
 
 mutants: env ## deliberate mistakes, and the tests that notice them
 	@$(RUN) python -m tests.faults.mutants

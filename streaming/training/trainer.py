@@ -65,6 +65,7 @@ class Trainer:
         target = tf.TensorSpec([None], tf.int64) if self.labels else tf.TensorSpec([None, size, size], tf.uint8)
         self._signature = [tf.TensorSpec([None, size, size, 3], tf.uint8), target]
         self._variables = _variables(model)
+        self._scaling = _loss_scaling(model.optimizer)
         self._named = numbered((v.path, v) for v in self._variables)
         lines = (f"{name} {v.dtype} {list(v.shape)}" for name, v in self._named.items())
         # sha256 over names, shapes and dtypes of all variables
@@ -99,13 +100,18 @@ class Trainer:
     def step(self, images: tf.Tensor, targets: tf.Tensor) -> StepResult:
         """One training step; one that float16's loss scaling skips is tried again with the smaller scale.
 
-        Short batches never reach the XLA-compiled function, which would compile each size."""
+        Only a step that is applied keeps that scale. Short batches never reach the XLA-compiled function, which would
+        compile each size."""
         step = self._compiled_step if int(images.shape[0]) == self._batch_size else self._step
+        before = [np.array(variable) for variable in self._scaling]
         for _ in range(SCALINGS):
             loss, applied, skipped = step(images, targets)
             if not skipped:
-                return StepResult(float(loss), bool(applied))
-        return StepResult(float(loss), applied=False)
+                break
+        if not applied:
+            for variable, value in zip(self._scaling, before, strict=True):
+                variable.assign(value)
+        return StepResult(float(loss), bool(applied))
 
     def score(self, images: tf.Tensor, targets: tf.Tensor) -> Scored:
         """Loss and confusion in inference mode; nothing changes."""
@@ -146,23 +152,27 @@ class Trainer:
     def _guarded_step(self, images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Old values of all variables, the model's own train_step, and the old values back unless all is finite.
 
-        Returns loss, whether the step holds, and whether loss scaling has skipped it.
+        Keras skips a step by not updating the weights; what its forward pass has moved is put back here. Returns loss,
+        whether the step holds, and whether loss scaling has skipped it, which then keeps the smaller scale alone.
         """
         undo = Undo(self._variables)
-        old, scaled = undo.values(), _loss_scaled(self.model.optimizer)
-        steps = None if scaled is None else tf.identity(scaled.iterations.value)
+        old, old_scaling = undo.values(), [tf.identity(variable.value) for variable in self._scaling]
         for metric in self.model.metrics:
             metric.reset_state()
         logs = self.model.train_step((images, targets))
         loss = tf.cast(logs["loss"], tf.float32)
-        applied = tf.math.is_finite(loss) & undo.finite()
+        finite = tf.math.is_finite(loss)
+        skipped = finite & (self._scaling[0].value < old_scaling[0]) if self._scaling else tf.constant(False)
+        applied = finite & ~skipped & undo.finite()
 
         def put_back() -> tf.Tensor:
+            scaling = [tf.identity(variable.value) for variable in self._scaling]
             undo.put_back(old)
+            for variable, new, before in zip(self._scaling, scaling, old_scaling, strict=True):
+                variable.value.assign(tf.where(skipped, new, before))
             return tf.constant(False)
 
         tf.cond(applied, lambda: tf.constant(True), put_back)
-        skipped = tf.constant(False) if scaled is None else applied & (scaled.iterations.value == steps)
         return loss, applied, skipped
 
     def _scored(self, images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -178,9 +188,10 @@ class Trainer:
         return loss, tf.reshape(counts, [self._classes, self._classes])
 
 
-def _loss_scaled(optimizer: keras.Optimizer) -> keras.Optimizer | None:
-    """The optimizer inside a float16 model's; its iterations stand still when scaled gradients overflow."""
-    return optimizer.inner_optimizer if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) else None
+def _loss_scaling(optimizer: keras.Optimizer) -> list[Any]:
+    """A float16 model's loss scale, which Keras halves when scaled gradients overflow, and the steps since; else []."""
+    scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    return [optimizer.dynamic_scale, optimizer.step_counter] if scaled else []
 
 
 def _variables(model: keras.Model) -> list[Any]:
