@@ -152,24 +152,24 @@ class Trainer:
     def _guarded_step(self, images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Old values of all variables, the model's own train_step, and the old values back unless all is finite.
 
-        Keras skips a step by not updating the weights; what its forward pass has moved is put back here. Returns loss,
-        whether the step holds, and whether loss scaling has skipped it, which then keeps the smaller scale alone.
+        Keras skips a step by not updating the weights; what its forward pass has moved is put back here. The loss scale
+        stays as the step leaves it. Returns loss, whether the step holds, and whether loss scaling has skipped it.
         """
         undo = Undo(self._variables)
-        old, old_scaling = undo.values(), [tf.identity(variable.value) for variable in self._scaling]
+        old, scale = undo.values(), [tf.identity(variable.value) for variable in self._scaling[:1]]
         for metric in self.model.metrics:
             metric.reset_state()
         logs = self.model.train_step((images, targets))
         loss = tf.cast(logs["loss"], tf.float32)
         finite = tf.math.is_finite(loss)
-        skipped = finite & (self._scaling[0].value < old_scaling[0]) if self._scaling else tf.constant(False)
+        skipped = finite & (self._scaling[0].value < scale[0]) if self._scaling else tf.constant(False)
         applied = finite & ~skipped & undo.finite()
 
         def put_back() -> tf.Tensor:
             scaling = [tf.identity(variable.value) for variable in self._scaling]
             undo.put_back(old)
-            for variable, new, before in zip(self._scaling, scaling, old_scaling, strict=True):
-                variable.value.assign(tf.where(skipped, new, before))
+            for variable, value in zip(self._scaling, scaling, strict=True):
+                variable.value.assign(value)
             return tf.constant(False)
 
         tf.cond(applied, lambda: tf.constant(True), put_back)
