@@ -86,8 +86,10 @@ class Service:
         self._operations = Operations(self._folder.operations)
         self._desk = SaveDesk(self._operations, self.view, self._supervisor.send, self._folder.ours)
         head = Head(store, self._folder, self._supervisor, self._operations)
-        prospects = Prospects(store, shelf, self._folder.decisions, self._lag)
-        rollback = Rollback(store, shelf, head, self._supervisor, self._operations, self._folder, prospects, self._lag)
+        prospects = Prospects(store, self._folder.decisions, self._lag)
+        rollback = Rollback(
+            store, shelf, head, self._supervisor, self._operations, self._folder, prospects, self._lag, self.view
+        )
         requeue = Requeue(store, head, self._folder.decisions, self._lag)
         works: dict[str, Work] = {VERIFY: Verification(shelf), RESTORE: rollback, REQUEUE: requeue}
         self._work = WorkDesk(self._operations, self.view, self._folder.ours, works)

@@ -7,7 +7,6 @@ from pyroaring import BitMap64
 
 from service.decisions import Decisions
 from service.lag import Lag
-from service.shelf import Shelf
 from streaming.checkpoints.store import CheckpointStore
 from streaming.decided import caught_up
 from streaming.errors import CheckpointError
@@ -93,22 +92,22 @@ class Prospect(NamedTuple):
 class Prospects:
     """Looks at two checkpoints, the decisions and the log's beginning."""
 
-    def __init__(self, store: CheckpointStore, shelf: Shelf, decisions: Decisions, lag: Lag) -> None:
+    def __init__(self, store: CheckpointStore, decisions: Decisions, lag: Lag) -> None:
         self._store = store
-        self._shelf = shelf
         self._decisions = decisions
         self._lag = lag
 
     def of(self, identifier: str, newest: str | None = None) -> Prospect:
         """newest: another one to be compared with. Blocks. Raises CheckpointError."""
+        then, known = self._store.manifest(identifier), self._store.ledger(identifier)
         if newest is None:
-            found = self._shelf.newest()
+            found, _ = self._store.newest_valid()  # what a worker would restore
             if found is None:
-                raise CheckpointError("there is no readable checkpoint")
-            newest = found[0].id
-        then, now = self._store.manifest(identifier), self._store.manifest(newest)
-        decisions = self._decisions.all()
-        before, after = (caught_up(self._store.ledger(one.id), decisions, one.decisions) for one in (then, now))
+                raise CheckpointError("there is no checkpoint")
+            newest = found.id
+        now, decisions = self._store.manifest(newest), self._decisions.all()
+        before = caught_up(known, decisions, then.decisions)
+        after = caught_up(self._store.ledger(newest), decisions, now.decisions)
         return Prospect(
             newest,
             now.decisions,

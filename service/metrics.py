@@ -142,6 +142,11 @@ class Metrics(WorkerListener):
 
     def _set_partitions(self) -> None:
         now = time.monotonic()
+        for gauge in (
+            *(self._position, self._checkpointed, self._log_end),
+            *(self._lag_records, self._lag_seconds, self._headroom),
+        ):
+            gauge.clear()  # another topic may have fewer partitions
         for each in self._view.partitions:
             labels = each.topic, str(each.partition)
             self._position.labels(*labels).set(each.position)
@@ -155,7 +160,8 @@ class Metrics(WorkerListener):
 
     def _set_checkpoint(self) -> None:
         view = self._view
-        if view.committed is not None and view.committed_at is not None:
+        derived_at = view.durable.created_at_s if view.durable is not None else float("-inf")
+        if view.committed is not None and view.committed_at is not None and view.committed_at >= derived_at:
             self._save_size.set(view.committed.size_bytes)
             self._save_time.set(view.committed_at)
         elif view.durable is not None:

@@ -34,6 +34,7 @@ class Resolver:
             decision = decision_on(problem, answer, time.time())
             await self._supervisor.decide(decision)
             _log.info("problem_resolved", problem=identifier, answer=answer)
-            if self._view.failure is problem:
+            failure = self._view.failure  # maybe found again meanwhile, by a worker that has not heard of the answer
+            if failure is not None and (failure.type, failure.facts) == (problem.type, problem.facts):
                 self._supervisor.start_again()
             return problem

@@ -19,6 +19,7 @@ from service.problem_details import details
 from service.shelf import Shelf
 from service.supervisor import Supervisor
 from service.work_desk import Refused
+from service.worker_view import WorkerView
 from streaming.checkpoints.store import CheckpointStore
 from streaming.control.decisions import AcceptLoss, Decision, ResetBreaker, Skip
 from streaming.decided import Decided
@@ -27,6 +28,7 @@ from streaming.ledger.intervals import intervals
 
 KIND = "restore"
 OTHER_LIFE = "that checkpoint is about another life of the topic, so there is nothing to skip; use retrain"
+CUT = "the log was cut short, and no checkpoint knows it yet: resolve that problem first, it then holds for every one"
 _log = structlog.get_logger()
 
 
@@ -43,6 +45,7 @@ class Rollback:
         folder: ServiceFolder,
         prospects: Prospects,
         lag: Lag,
+        view: WorkerView,
     ) -> None:
         self._store = store
         self._shelf = shelf
@@ -52,6 +55,7 @@ class Rollback:
         self._folder = folder
         self._prospects = prospects
         self._lag = lag
+        self._view = view
 
     async def __call__(self, operation: Operation) -> SaveResult:
         """Raises Refused, CheckpointError."""
@@ -68,6 +72,8 @@ class Rollback:
         return SaveResult(checkpoint_id=made.checkpoint_id)
 
     async def _prepare(self, wanted: RestoreRequest) -> Rewrite:
+        if self._view.failure is not None and self._view.failure.type == "log-truncated":
+            raise Refused(details(HTTPStatus.CONFLICT, "log-truncated", CUT))
         if wanted.records == "retrain":
             await self._lag.first_look()
         return await asyncio.to_thread(self._rewrite, wanted)
@@ -104,10 +110,11 @@ class Rollback:
     async def _skip_for_good(self, source: str, made: str) -> None:
         """In the checkpoint made it is excluded; as a decision it is so in every older one, too. Once only: what is
         decided already is no consequence any more."""
-        decision = await asyncio.to_thread(self._skipped, source, made)
-        while decision is not None:
+        while True:
             try:
-                await self._supervisor.decide(decision)
+                decision = await asyncio.to_thread(self._skipped, source, made)
+                if decision is not None:
+                    await self._supervisor.decide(decision)
             except CheckpointError as error:  # the checkpoint stands: not to decide it would undo half of the restore
                 _log.error("state_not_written", detail=str(error), retry_s=RETRY_S)
                 await asyncio.sleep(RETRY_S)
@@ -127,8 +134,9 @@ class Rollback:
         progress = self._operations.progress(operation)
         info = await asyncio.to_thread(self._shelf.find, source)
         pin = info is not None and (progress.unpin or not info.pinned)
-        if pin:
+        if pin and not progress.unpin:
             await self._operations.note(operation, progress.model_copy(update={"unpin": True}))
+        if info is not None and not info.pinned:
             await asyncio.to_thread(self._store.set_pinned, source, True)
         try:
             yield

@@ -104,9 +104,10 @@ class SaveDesk(WorkerListener):
         self._operations.fail(operation, problem)
 
     def _set_deadline(self, operation: Operation) -> None:
-        """Counted from the request: whatever it waits for may never come."""
+        """Counted from the request: whatever it waits for may never come, and clocks may be set back."""
         left_s = self._deadline_s - (datetime.now(UTC) - operation.created_at).total_seconds()
-        self._timers[operation.id] = asyncio.get_running_loop().call_later(max(0.0, left_s), self._expire, operation)
+        wait_s = min(self._deadline_s, max(0.0, left_s))
+        self._timers[operation.id] = asyncio.get_running_loop().call_later(wait_s, self._expire, operation)
 
     def _cancel_deadline(self, operation: Operation) -> None:
         timer = self._timers.pop(operation.id, None)

@@ -156,8 +156,13 @@ class Supervisor(WorkerListener):
     async def set_desired(self, desired: Desired) -> None:
         """Pause or resume, now and after every restart; durable when this returns. Raises CheckpointError."""
         await self._folder.ours()
-        self._view.desired = desired
-        await self._folder.desired.write(lambda: {"state": self._view.desired})
+        before, self._view.desired = self._view.desired, desired
+        try:
+            await self._folder.desired.write(lambda: {"state": self._view.desired})
+        except CheckpointError:
+            if self._view.desired is desired:
+                self._view.desired = before
+            raise
         self.send(Pause() if desired is Desired.PAUSED else Resume())
 
     async def _lives(self, until: dict[int, int] | None) -> bool:

@@ -12,6 +12,7 @@ from tests.faults.table import ROW, Results, Row, rendered, write
 from tests.faults.witness import WITNESS
 from tests.line.line import Service
 
+LONGEST = ("kill_rounds_lose_nothing_and_repeat_nothing", "clock_jumps_saves_order_and_retention_go_on")
 _ROWS = pytest.StashKey[list[Row]]()
 
 
@@ -45,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, so that processes side by side end together."""
-    items.sort(key=lambda item: "kill_rounds" not in item.nodeid)
+    items.sort(key=lambda item: not item.nodeid.endswith(LONGEST))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

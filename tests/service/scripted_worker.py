@@ -11,6 +11,7 @@ LIVES: one behaviour a life, comma separated, the last one repeated; a life is c
   stubborn  trains, ignores Shutdown                saveless  as well, dies when it is asked to save
   degraded  as well, with Kafka away                loses     as well, with data lost until that is accepted
   recreated says Failed: topic-recreated            poisoned  finds a record to quarantine, then crashes
+  truncated says Failed: log-truncated
 FILE gets a line for each message received: its kind, and for a Save its label, for Decide the decision's kind,
 for Configure the kinds of all decisions and the signal of the crash before.
 """
@@ -72,6 +73,11 @@ class Worker:
                     "since": 1.0,
                     "facts": {"topic_id": "new"},
                 }
+                self.send(kind="failed", problem=problem)
+                sys.exit(1)
+            case "truncated":
+                facts = {"topic_id": "id", "ends": {"0": 15}}
+                problem = {"type": "log-truncated", "detail": "cut at 15", "since": 1.0, "facts": facts}
                 self.send(kind="failed", problem=problem)
                 sys.exit(1)
             case "fails":

@@ -20,6 +20,7 @@ from tests.service.checkpoints import ledger_with, write
 from tests.service.conftest import Sidecar, SidecarFactory, eventually, worker_log
 from tests.service.test_http import assert_problem
 from tests.service.test_process import process
+from tests.streaming.checkpoints.disks import flip
 
 
 @pytest.fixture
@@ -127,6 +128,29 @@ def test_failed_service_is_restored_and_trains_again(sidecar: SidecarFactory, li
     one.reach("failed")
     assert one.operation(restore(one, line[0]))["state"] == "succeeded"
     assert one.reach("training")["problems"] == []
+
+
+def test_cut_log_is_answered_before_a_restore_and_then_holds_for_every_checkpoint(
+    sidecar: SidecarFactory, run: Path, line: list[str]
+) -> None:
+    one = sidecar("well,truncated,well")
+    one.reach("failed")
+    refused = one.operation(restore(one, line[0], records="skip"))
+    assert (refused["state"], refused["problem"]["type"]) == ("failed", "urn:penstock:problem:log-truncated")
+    assert one.status()["problems"][0]["type"] == "log-truncated"
+    assert one.http.post("/v1/problems/log-truncated/resolve", json={"answer": "retrain"}).status_code == HTTPStatus.OK
+    one.reach("training")
+    made = one.operation(restore(one, line[0], records="skip"))["result"]["checkpoint_id"]
+    assert list(CheckpointStore(run).ledger(made).kind_intervals(0, Kind.EXCLUDED)) == [(10, 12), (13, 15)]
+
+
+def test_what_is_in_no_weights_is_not_skipped(sidecar: SidecarFactory, run: Path, line: list[str]) -> None:
+    """The newest checkpoint's model is damaged, so the worker has gone on from its parent."""
+    one = sidecar("well")
+    one.reach("training")
+    flip(run / line[1] / MODEL_FILE)
+    made = one.operation(restore(one, line[0], records="skip"))["result"]["checkpoint_id"]
+    assert list(CheckpointStore(run).ledger(made).kind_intervals(0, Kind.EXCLUDED)) == []
 
 
 def test_worker_that_ignores_shutdown_is_killed_for_it(sidecar: SidecarFactory, line: list[str]) -> None:
@@ -273,12 +297,6 @@ def test_several_restores_are_done_one_after_the_other(sidecar: SidecarFactory, 
     assert [CheckpointStore(run).manifest(each).parent for each in made] == line
     assert made == sorted(made)
     one.reach("training")
-
-
-def flip(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
 
 
 def test_key_gets_its_operation_whatever_has_become_of_the_checkpoint(
