@@ -19,6 +19,12 @@ def resolve(one: Sidecar, problem: str, answer: str) -> httpx.Response:
     return one.http.post(f"/v1/problems/{problem}/resolve", json={"answer": answer})
 
 
+def second_life_heard(one: Sidecar, directory: Path) -> list[str]:
+    """What both lives were told, once the second trains: the first trains too, for a moment."""
+    eventually(lambda: (now := one.status())["state"] == "training" and now["worker"]["restarts"] == 1)
+    return worker_log(directory)
+
+
 def test_failed_service_begins_again_with_the_answer(sidecar: SidecarFactory, tmp_path: Path) -> None:
     one = sidecar("recreated,well")
     (problem,) = one.reach("failed")["problems"]
@@ -73,16 +79,14 @@ def test_unknown_answer_names_the_valid_ones(sidecar: SidecarFactory, tmp_path: 
 def test_record_found_before_a_crash_is_quarantined_in_the_next_life(sidecar: SidecarFactory, tmp_path: Path) -> None:
     write_checkpoints(tmp_path / "run", 1)  # names the topic; of epoch 1, so the first worker's is 2
     one = sidecar("well,poisoned,well")
-    one.reach("training")
-    assert worker_log(tmp_path) == ["configure", "configure quarantine SIGSEGV"]
+    assert second_life_heard(one, tmp_path) == ["configure", "configure quarantine SIGSEGV"]
     line = json.loads((tmp_path / "run" / ".service" / "decisions.jsonl").read_text())
     assert (line["topic_id"], line["partition"], line["offset"]) == ("id", 0, 7)
 
 
 def test_record_found_before_the_first_checkpoint_is_quarantined_too(sidecar: SidecarFactory, tmp_path: Path) -> None:
     one = sidecar("poisoned,well")
-    one.reach("training")
-    assert worker_log(tmp_path) == ["configure", "configure quarantine SIGSEGV"]
+    assert second_life_heard(one, tmp_path) == ["configure", "configure quarantine SIGSEGV"]
 
 
 def test_decisions_survive_the_service(sidecar: SidecarFactory, tmp_path: Path) -> None:
