@@ -57,7 +57,7 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(problem_routes.router(parts.view, parts.resolver, parts.guard))
     app.include_router(control.router(parts.view, parts.supervisor, parts.guard))
     app.include_router(checkpoints.router(parts.shelf, parts.desk, parts.guard))
-    app.include_router(restores.router(parts.shelf, parts.work, parts.prospects, parts.guard))
+    app.include_router(restores.router(parts.shelf, parts.work, parts.prospects, parts.lag, parts.guard))
     app.include_router(letters.router(parts.shelf, parts.work, parts.guard))
     app.include_router(operations.router(parts.operations))
     app.include_router(page.router())

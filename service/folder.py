@@ -12,7 +12,7 @@ import structlog
 from service.decisions import Decisions
 from streaming.checkpoints.durable import make_directory, write_durably
 from streaming.checkpoints.store import CheckpointStore
-from streaming.errors import CheckpointError
+from streaming.errors import CheckpointError, DirectoryUnavailable
 
 RETRY_S = 1.0
 
@@ -116,12 +116,17 @@ class ServiceFolder:
             raise CheckpointError(f"checkpoint.directory: {self.path}: {error.strerror}") from error
 
     def next_epoch(self) -> int:
-        """A writer epoch greater than any before, durable when this returns. Blocks. Raises CheckpointError."""
+        """A writer epoch greater than any before, durable when this returns. Blocks.
+
+        Raises DirectoryUnavailable when the disk refuses, CheckpointError when the file holds something else.
+        """
         file = self.path / "epoch"
         written, _ = self._store.highest()
         try:
             epoch = 1 + max(written, int(file.read_text()) if file.exists() else 0)
             write_durably(file, f"{epoch}\n".encode())
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{file}: {error}") from error
+        except OSError as error:
+            raise DirectoryUnavailable(f"{file}: {error.strerror}") from error
+        except ValueError as error:
+            raise CheckpointError(f"{file}: {error}; move it away, a new one follows from the checkpoints") from error
         return epoch

@@ -56,10 +56,10 @@ class Lag:
         """Partition -> where the log begins; None while nobody knows that, or what is known may be old."""
         return self._log_starts if self._log_starts and self.error is None else None
 
-    async def first_look(self) -> None:
+    async def first_look(self, longest_s: float = FIRST_LOOK_S) -> None:
         """Wait until it has been tried to find that out, and not for long."""
         try:
-            async with asyncio.timeout(FIRST_LOOK_S):
+            async with asyncio.timeout(longest_s):
                 while not self._log_starts and self.error is None:
                     await asyncio.sleep(0.1)
         except TimeoutError:

@@ -121,7 +121,7 @@ class Progress(BaseModel):
 
     attempts: how often it was begun. epoch: writer epoch of the checkpoint that it makes: if there is one, it has been
     made. made: its id, which outlives the checkpoint. counts: what its result will say. unpin: the source was pinned
-    only for as long as the work takes.
+    only for as long as the work takes. given_up: why it is not to be begun again.
     """
 
     attempts: int = 0
@@ -129,6 +129,7 @@ class Progress(BaseModel):
     made: str | None = None
     counts: dict[str, int] = {}
     unpin: bool = False
+    given_up: ProblemDetails | None = None
 
 
 class NotNow(Exception):

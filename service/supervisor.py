@@ -3,12 +3,12 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
 
-from service.folder import ServiceFolder
+from service.folder import RETRY_S, ServiceFolder
 from service.restarts import RestartBudget
 from service.worker_life import Ending, Reason, WorkerLife, WorkerListener
 from service.worker_view import Desired, Durable, WorkerView
@@ -26,7 +26,7 @@ from streaming.control.messages import (
     ToWorker,
     WorkerState,
 )
-from streaming.errors import CheckpointError, PenstockError
+from streaming.errors import CheckpointError, DirectoryUnavailable, PenstockError
 from streaming.settings import ServiceSettings
 
 _log = structlog.get_logger()
@@ -139,9 +139,7 @@ class Supervisor(WorkerListener):
 
     async def wanted_again(self) -> bool:
         """After WorkerFailed: wait for `start_again`, or for the stop, which is False."""
-        while not (self._again.is_set() or self._stop.is_set()):
-            self._changed.clear()
-            await self._changed.wait()
+        await self._wait_while(lambda: not (self._again.is_set() or self._stop.is_set()))
         return not self._stop.is_set()
 
     async def decide(self, decision: Decision) -> None:
@@ -171,7 +169,7 @@ class Supervisor(WorkerListener):
                 await self._rest(self._halted_for)
                 continue
             epoch = await self._prepare()
-            if self._stop.is_set() or self._halted_for is not None:
+            if epoch is None or not self._wanted:
                 continue
             ending = await self._one_life(epoch, until)
             if self._halted_for is not None:
@@ -189,16 +187,40 @@ class Supervisor(WorkerListener):
         """Without a worker, until whoever wanted that is done, or the service is stopped."""
         self._view.halt(why)
         self._at_rest.set()
-        while self._halted_for is not None and not self._stop.is_set():
-            self._changed.clear()
-            await self._changed.wait()
+        await self._wait_while(lambda: self._halted_for is not None and not self._stop.is_set())
         self._at_rest.clear()
 
-    async def _prepare(self) -> int:
-        """What must be known and durable before a worker starts; its writer epoch."""
+    @property
+    def _wanted(self) -> bool:
+        """A worker is to run."""
+        return not self._stop.is_set() and self._halted_for is None
+
+    async def _wait_while(self, condition: Callable[[], bool], longest_s: float | None = None) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(longest_s):
+                while condition():
+                    self._changed.clear()
+                    await self._changed.wait()
+
+    async def _prepare(self) -> int | None:
+        """What must be known and durable before a worker starts; its writer epoch. None: none is wanted any more.
+
+        A disk that refuses is tried again until it is mended.
+        """
         await asyncio.gather(*self._deciding)
         self._view.durable = await asyncio.to_thread(self._durable)
-        return await asyncio.to_thread(self._folder.next_epoch)
+        while self._wanted:
+            try:
+                epoch = await asyncio.to_thread(self._folder.next_epoch)
+            except DirectoryUnavailable as error:
+                text = f"no worker can start, it is tried again: {error}"
+                _log.error("checkpoint_failed", detail=text, retry_s=RETRY_S)
+                self._view.hold_up(Problem(type="checkpoint-failing", detail=text, since=time.time()))
+                await self._wait_while(lambda: self._wanted, RETRY_S)
+            else:
+                self._view.outage = None
+                return epoch
+        return None
 
     def _configure(self, epoch: int, until: dict[int, int] | None) -> Configure:
         return Configure(
@@ -227,7 +249,7 @@ class Supervisor(WorkerListener):
 
     async def _before_restart(self, ending: Ending) -> None:
         wait_s = self._budget.died()
-        await self._folder.restarts.write(self._deaths)
+        self._folder.restarts.write_soon(self._deaths)
         if wait_s is None:
             deaths, detail = self._budget.deaths, ending.detail
             raise WorkerFailed(
@@ -240,13 +262,7 @@ class Supervisor(WorkerListener):
         self._view.restarts += 1
         self._view.expect_report(time.monotonic() + wait_s)
         _log.warning("worker_restarting", reason=ending.reason, detail=ending.detail, wait_s=wait_s)
-        try:
-            async with asyncio.timeout(wait_s):
-                while not self._stop.is_set() and self._halted_for is None:
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            return
+        await self._wait_while(lambda: self._wanted, wait_s)
 
     def _deaths(self) -> dict[str, int]:
         return {"deaths": self._budget.deaths}

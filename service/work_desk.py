@@ -95,25 +95,32 @@ class WorkDesk:
     async def _work_off(self) -> None:
         while not self._closed and (waiting := self._operations.unfinished(*self._works)):
             operation = self._doing = waiting[0]
+            if (problem := self._operations.progress(operation).given_up) is not None:
+                self._operations.fail(operation, problem)
+                continue
             self._operations.change(operation, OperationState.RUNNING)
             try:
                 result = await self._works[operation.kind](operation)
             except Refused as refusal:
-                self._fail(operation, refusal.problem)
+                await self._fail(operation, refusal.problem)
             except CheckpointGone as error:
-                self._fail(operation, details(HTTPStatus.NOT_FOUND, "checkpoint-not-found", str(error)))
+                await self._fail(operation, details(HTTPStatus.NOT_FOUND, "checkpoint-not-found", str(error)))
             except CheckpointDamaged as error:
-                self._fail(operation, details(HTTPStatus.CONFLICT, "checkpoint-damaged", str(error)))
+                await self._fail(operation, details(HTTPStatus.CONFLICT, "checkpoint-damaged", str(error)))
             except CheckpointError as error:
-                self._fail(operation, details(HTTPStatus.SERVICE_UNAVAILABLE, "checkpoint-storage", str(error)))
+                await self._fail(operation, details(HTTPStatus.SERVICE_UNAVAILABLE, "checkpoint-storage", str(error)))
             except Exception:  # noqa: BLE001  # a bug in one piece of work must not keep the others waiting for ever
                 _log.exception("operation_crashed", operation=operation.id, kind=operation.kind)
                 text = "an unexpected error; the log has it as operation_crashed"
-                self._fail(operation, details(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", text))
+                await self._fail(operation, details(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", text))
             else:
                 self._operations.succeed(operation, result)
                 _log.info("operation_succeeded", operation=operation.id, kind=operation.kind, **result.model_dump())
 
-    def _fail(self, operation: Operation, problem: ProblemDetails) -> None:
+    async def _fail(self, operation: Operation, problem: ProblemDetails) -> None:
+        """What rewrites must be known to have failed before anyone is told: the next service would carry it out."""
+        if operation.request.rewrites:
+            progress = self._operations.progress(operation)
+            await self._operations.insist(operation, progress.model_copy(update={"given_up": problem}))
         self._operations.fail(operation, problem)
         _log.warning("operation_failed", operation=operation.id, kind=operation.kind, detail=problem.detail)

@@ -105,6 +105,11 @@ class WorkerView:
         self.end(WorkerState.RESTARTING, doing)
         self.report_due = None
 
+    def hold_up(self, problem: Problem) -> None:
+        """No worker can start for now; it is tried again."""
+        self.halt(problem.detail)
+        self.outage = problem
+
     def recover(self) -> None:
         """What made the service fail has been answered."""
         self.failure = None

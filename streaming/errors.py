@@ -41,6 +41,10 @@ class CheckpointError(PenstockError):
     """A checkpoint can't be written or read."""
 
 
+class DirectoryUnavailable(CheckpointError):
+    """The disk refuses; it may be mended any time."""
+
+
 class CheckpointDamaged(CheckpointError):
     """A file of a checkpoint is missing, cut short or altered."""
 

@@ -191,6 +191,10 @@ class Saving:
         self._lineage = self._lineage._replace(parent=manifest.id)
         self.checkpointed = dict(manifest.positions)
         self._mirror(manifest.id, manifest.generation)
+        unmarked = [request.request_id for request in saved.unmarked]
+        if unmarked:
+            text = f"checkpoint {manifest.id} was taken, but its label or pin could not be written: {saved.error}"
+            self._say(SaveFailed(detail=text, request_ids=unmarked))
         self._say(
             Committed(
                 checkpoint_id=manifest.id,
@@ -200,7 +204,7 @@ class Saving:
                 duration_s=saved.duration_s,
                 stall_s=saved.stall_s,
                 positions=self.checkpointed,
-                request_ids=ids,
+                request_ids=[each for each in ids if each not in unmarked],
             )
         )
 

@@ -13,6 +13,7 @@ from pyroaring import BitMap64
 from service import rollback, verification
 from service.auth import Guard
 from service.consequences import Consequence, Prospect, Prospects, leaving_out
+from service.lag import Lag
 from service.operations import Operation, RestoreRequest, VerifyRequest
 from service.problems import HttpProblem, documented
 from service.rollback import OTHER_LIFE
@@ -24,6 +25,7 @@ from streaming.errors import CheckpointDamaged
 from streaming.ledger.intervals import intervals
 
 SHOWN = 1000
+LOOK_S = 3.0
 Records = Literal["retrain", "skip"]
 
 
@@ -72,7 +74,7 @@ class DryRunBody(BaseModel):
 _DRY: dict[int | str, dict[str, Any]] = {200: {"model": DryRunBody, "description": "The consequences; nothing is done"}}
 
 
-def router(shelf: Shelf, work: WorkDesk, prospects: Prospects, guard: Guard) -> APIRouter:
+def router(shelf: Shelf, work: WorkDesk, prospects: Prospects, lag: Lag, guard: Guard) -> APIRouter:
     routes = APIRouter(prefix="/v1/checkpoints/{id}", tags=["checkpoints"], dependencies=[Depends(guard)])
 
     @routes.post(
@@ -102,6 +104,8 @@ def router(shelf: Shelf, work: WorkDesk, prospects: Prospects, guard: Guard) -> 
     ) -> Operation | JSONResponse:
         """Go back to a checkpoint: it becomes the newest again, as a new one, and the worker begins with that."""
         wanted = body or RestoreBody()
+        if wanted.dry_run or (wanted.records == "retrain" and not wanted.accept_loss):
+            await lag.first_look(LOOK_S)
         if wanted.dry_run:
             told = await asyncio.to_thread(lambda: _told(identifier, wanted, _prospect(shelf, prospects, identifier)))
             return JSONResponse(told.model_dump(mode="json"))

@@ -29,10 +29,14 @@ class Snapshot(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """The outcome of a save: a manifest, or why there is none."""
+    """The outcome of a save. error: why there is no manifest, or what failed after it was committed.
+
+    requests: those that it answers; unmarked: those among them whose label or pin could not be written.
+    """
 
     manifest: Manifest | None
     error: str | None
+    unmarked: tuple[Save, ...]
     requests: tuple[Save, ...]
     cause: Cause
     duration_s: float
@@ -116,21 +120,28 @@ class Saver:
     def _write(self, snapshot: Snapshot, requests: list[Save]) -> None:
         began = time.monotonic()
         manifest, error = None, None
+        unmarked = [request for request in requests if request.label is not None or request.pinned]
         try:
             self._confirm(snapshot.ledger.generation)
             manifest = self._commit(snapshot)
-            for request in requests:
-                if request.label is not None:
-                    self._store.set_label(manifest.id, request.label)
-                if request.pinned:
-                    self._store.set_pinned(manifest.id, pinned=True)
+            while unmarked:
+                self._mark(manifest.id, unmarked[0])
+                del unmarked[0]
             self._store.prune(self._settings.keep, self._settings.keep_hourly, self._settings.keep_daily)
         except CheckpointError as failure:
             error = str(failure)
         except MemoryError:
             error = "not enough memory to write a checkpoint"
         duration_s = time.monotonic() - began
-        self._result = Saved(manifest, error, tuple(requests), snapshot.fields.cause, duration_s, snapshot.stall_s)
+        self._result = Saved(
+            manifest, error, tuple(unmarked), tuple(requests), snapshot.fields.cause, duration_s, snapshot.stall_s
+        )
+
+    def _mark(self, identifier: str, request: Save) -> None:
+        if request.label is not None:
+            self._store.set_label(identifier, request.label)
+        if request.pinned:
+            self._store.set_pinned(identifier, pinned=True)
 
     def _commit(self, snapshot: Snapshot) -> Manifest:
         weights = encode(snapshot.variables)

@@ -121,6 +121,33 @@ def test_loss_is_judged_when_the_worker_has_taken_its_last_checkpoint(
     one.reach("training")
 
 
+def test_failure_of_a_restore_is_on_the_disk_before_it_is_told(
+    sidecar: SidecarFactory, tmp_path: Path, run: Path, line: list[str]
+) -> None:
+    """Else the next service would carry out what somebody was told had failed."""
+    one = sidecar("stubborn", grace_s=1)
+    one.reach("training")
+    asked = restore(one, line[0])
+    eventually(lambda: "shutdown" in worker_log(tmp_path))
+    file, aside = run / ".service" / "operations.json", run / "aside"
+    file.rename(aside)
+    file.mkdir()  # no file can be put in its place
+    one.watermarks.starts = {0: 11}
+    where = asked.headers["location"]
+    eventually(lambda: worker_log(tmp_path).count("configure") == 2)
+    assert one.http.get(where).json()["state"] == "running"
+    file.rmdir()
+    assert one.operation(asked)["problem"]["type"] == "urn:penstock:problem:records-gone"
+    (kept,) = json.loads(file.read_text())
+    assert kept["progress"]["given_up"]["type"] == "urn:penstock:problem:records-gone"
+    kept["operation"] |= {"state": "running", "finished_at": None, "problem": None}  # as if killed right after that
+    one.stop()
+    file.write_text(json.dumps([kept]))
+    again = sidecar("well")
+    assert eventually(lambda: (body := again.http.get(where).json())["state"] == "failed" and body)["problem"]
+    assert list(restored(run)) == []
+
+
 def test_no_loss_is_accepted_where_there_is_none(sidecar: SidecarFactory, run: Path, line: list[str]) -> None:
     one = sidecar("well")
     one.operation(restore(one, line[1], accept_loss=True))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from service.folder import ServiceFolder
+from service.health import live
 from service.supervisor import Supervisor, WorkerFailed
 from service.worker_life import Ending, WorkerLife, WorkerListener
 from service.worker_view import Desired, WorkerView
@@ -238,6 +239,34 @@ def test_epoch_is_above_every_checkpoint_even_without_its_file(tmp_path: Path) -
     folder = ServiceFolder(CheckpointStore(tmp_path))
     folder.create()
     assert [folder.next_epoch(), folder.next_epoch()] == [42, 43]
+
+
+def test_no_worker_starts_while_the_disk_refuses_and_one_does_as_soon_as_it_is_mended(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "well")
+    epoch, aside = bench.folder.path / "epoch", bench.folder.path / "aside"
+
+    async def scenario(running: "asyncio.Task[None]") -> None:
+        await bench.reach(lambda: bench.view.state is WorkerState.TRAINING)
+        epoch.rename(aside)
+        epoch.mkdir()
+        assert bench.view.pid is not None
+        os.kill(bench.view.pid, signal.SIGKILL)
+        await bench.reach(lambda: bench.view.outage is not None)
+        (problem,) = bench.view.problems
+        assert (problem.type, bench.view.degraded) == ("checkpoint-failing", problem)
+        assert str(epoch) in problem.detail
+        assert live(bench.view)[0].ok  # to kill the sidecar would mend nothing
+        epoch.rmdir()
+        aside.rename(epoch)
+        await bench.reach(lambda: bench.view.state is WorkerState.TRAINING)
+        assert (bench.view.epoch, bench.view.problems) == (2, [])
+        epoch.rename(aside)
+        epoch.mkdir()
+        os.kill(bench.view.pid, signal.SIGKILL)
+        await bench.reach(lambda: bench.view.outage is not None)
+        await bench.stopped(running)
+
+    with_supervisor(bench, scenario)
 
 
 def test_descriptors_do_not_leak_over_restarts(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from streaming.checkpoints.saver import Saver
 from streaming.checkpoints.store import CheckpointStore
 from streaming.confirming import Confirmation
 from streaming.control.decisions import Exclude
-from streaming.control.messages import Committed, SaveFailed
+from streaming.control.messages import Committed, Save, SaveFailed
 from streaming.decided import Decided
 from streaming.kafka.watch import Watch
 from streaming.saving import Lineage, Saving
@@ -33,6 +33,7 @@ class Disk(LocalFiles):
 
     def __init__(self) -> None:
         self.full = False
+        self.full_for_notes = False
         self.failed = threading.Event()
 
     def write(self, path: Path, content: bytes) -> None:
@@ -40,6 +41,11 @@ class Disk(LocalFiles):
             self.failed.set()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         super().write(path, content)
+
+    def move(self, source: Path, target: Path) -> None:
+        if self.full_for_notes and target.suffix == ".json":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        super().move(source, target)
 
 
 class Scene:
@@ -99,6 +105,21 @@ def test_saves_that_fail_for_long_make_training_wait_until_one_works(scene: Scen
     assert scene.saving.error is None
     assert [type(message) for message in (scene.said[0], scene.said[-1])] == [SaveFailed, Committed]
     assert scene.saved().records["trained"] == 2
+
+
+def test_a_label_that_could_not_be_written_is_told_to_who_asked_for_it(scene: Scene) -> None:
+    scene.bench.train(1, 2)
+    scene.disk.full_for_notes = True
+    scene.saving.request(Save(request_id="plain"))
+    scene.saving.request(Save(request_id="named", label="before"))
+    scene.saving.request(Save(request_id="kept", pinned=True))
+    scene.until(lambda _: len(scene.said) == 2)
+    failed, committed = scene.said
+    assert isinstance(failed, SaveFailed)
+    assert isinstance(committed, Committed)
+    assert (failed.request_ids, committed.request_ids) == (["named", "kept"], ["plain"])
+    assert f"checkpoint {committed.checkpoint_id} was taken, but its label or pin could not be" in failed.detail
+    assert "No space left" in failed.detail
 
 
 def test_a_periodic_save_that_fails_at_the_end_is_followed_by_the_final_one(scene: Scene) -> None:
