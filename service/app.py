@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from service import problems
 from service.auth import Guard
 from service.consequences import Prospects
+from service.curation import Curator
 from service.http_metrics import HttpMetrics
 from service.lag import Lag
 from service.metrics import Metrics
@@ -35,6 +36,7 @@ class Collaborators:
     shelf: Shelf
     prospects: Prospects
     operations: Operations
+    curator: Curator
     desk: SaveDesk
     work: WorkDesk
     metrics: Metrics
@@ -56,7 +58,7 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(status.router(parts.name, parts.view, parts.lag))
     app.include_router(problem_routes.router(parts.view, parts.resolver, parts.guard))
     app.include_router(control.router(parts.view, parts.supervisor, parts.guard))
-    app.include_router(checkpoints.router(parts.shelf, parts.desk, parts.guard))
+    app.include_router(checkpoints.router(parts.shelf, parts.desk, parts.curator, parts.guard))
     app.include_router(restores.router(parts.shelf, parts.work, parts.prospects, parts.lag, parts.guard))
     app.include_router(letters.router(parts.shelf, parts.work, parts.guard))
     app.include_router(operations.router(parts.operations))

@@ -10,9 +10,11 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
+from service import kafka_watches
 from service.app import Collaborators, create_app
 from service.auth import Guard
 from service.consequences import Prospects
+from service.curation import Curator
 from service.door import Application
 from service.folder import ServiceFolder
 from service.head import Head
@@ -105,6 +107,7 @@ class Service:
             shelf=shelf,
             prospects=prospects,
             operations=self._operations,
+            curator=Curator(store, shelf, self._folder.ours),
             desk=self._desk,
             work=self._work,
             metrics=metrics,
@@ -265,7 +268,15 @@ def build(
     logs.configure(settings.service.log_level, "sidecar")
     disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series and tell nothing that process_start_time_seconds doesn't
     threading.excepthook = _log_thread_failure
-    service = Service(settings, command, until, _watch_kafka, _watch_retention, _freeze_ends, lock_wait_s)
+    service = Service(
+        settings,
+        command,
+        until,
+        kafka_watches.watermarks,
+        kafka_watches.headrooms,
+        kafka_watches.frozen_ends,
+        lock_wait_s,
+    )
     return service, create_app(service.parts)
 
 
@@ -273,25 +284,3 @@ def _log_thread_failure(failure: threading.ExceptHookArgs) -> None:
     """What the thread did is known to be missing from then on: `Watch.error`."""
     name = failure.thread.name if failure.thread else "unknown"
     _log.error("thread_failed", thread=name, exc_info=failure.exc_value)
-
-
-def _watch_kafka(settings: Settings) -> Watermarks:
-    from streaming.kafka.watch import Watch  # kafka-python takes 0.3 s to import: not before /livez
-
-    watch = Watch(settings.kafka, f"penstock.{settings.name}.sidecar")
-    watch.start()
-    return watch
-
-
-def _watch_retention(settings: Settings) -> Headrooms:
-    from streaming.kafka.retention import RetentionWatch
-
-    watch = RetentionWatch(settings.kafka, f"penstock.{settings.name}.retention")
-    watch.start()
-    return watch
-
-
-def _freeze_ends(settings: Settings, until: str) -> Ends:
-    from streaming.kafka.broker import frozen_ends
-
-    return frozen_ends(settings.kafka, f"penstock.{settings.name}.sidecar", until)

@@ -49,6 +49,21 @@ def consequences(now: Ledger, then: Ledger, log_starts: Mapping[int, int] | None
     return found
 
 
+def gained(here: Ledger, there: Ledger) -> Ledger:
+    """What is of another kind, or settled at all, `there` and not `here`, as a ledger. Pure."""
+    found = Ledger(there.generation)
+    same = here.generation.topic_id == there.generation.topic_id
+    for partition in there.partitions():
+        origin, end = there.origin(partition), there.highest(partition)
+        found.open_partition(partition, origin)
+        known = same and partition in here.partitions()
+        for kind in Kind:
+            offsets = there.of_kind(partition, kind, origin, end)
+            old = here.of_kind(partition, kind, origin, max(origin, here.highest(partition))) if known else BitMap64()
+            found.record(partition, kind, offsets - old)
+    return found
+
+
 def leaving_out(now: Ledger) -> Callable[[Ledger], Ledger]:
     """A change that excludes whatever is settled in `now` and not in the ledger given."""
 

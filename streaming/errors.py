@@ -45,6 +45,10 @@ class DirectoryUnavailable(CheckpointError):
     """The disk refuses; it may be mended any time."""
 
 
+class CheckpointNeeded(CheckpointError):
+    """A checkpoint can't be deleted: it is pinned, or a restart would restore it."""
+
+
 class CheckpointDamaged(CheckpointError):
     """A file of a checkpoint is missing, cut short or altered."""
 

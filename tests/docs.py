@@ -1,9 +1,10 @@
-"""`python -m tests.docs`: write the README's generated blocks anew, and what `test_docs.py` compares them with.
+"""`python -m tests.docs`: write the README's generated blocks and the contract anew; `test_docs.py` compares.
 
 A block stands between `<!-- NAME -->` and `<!-- /NAME -->`.
 """
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from streaming.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 README, RUNBOOK = ROOT / "README.md", ROOT / "ops" / "runbook.md"
+CONTRACT = ROOT / "service" / "openapi.json"
 USER_CODE = ROOT / "tests" / "line" / "user_code.py"
 PACKAGES = (ROOT / "streaming", ROOT / "service")
 
@@ -28,6 +30,12 @@ def main() -> None:
     for package in PACKAGES:
         page = package / "README.md"
         page.write_text(with_blocks(page.read_text(), {"map": package_map(package)}))
+    CONTRACT.write_text(contract())
+
+
+def contract() -> str:
+    """The OpenAPI document."""
+    return json.dumps(create_app(_service().parts).openapi(), indent=1) + "\n"
 
 
 def blocks() -> dict[str, str]:

@@ -10,11 +10,13 @@ from typer.core import TyperGroup
 from service import cli, remedies, remote, settings_table
 from streaming.demo.cli import app as streaming_app
 from tests.docs import (
+    CONTRACT,
     PACKAGES,
     README,
     ROOT,
     RUNBOOK,
     blocks,
+    contract,
     http_problem_types,
     modules,
     problem_types,
@@ -28,6 +30,10 @@ PAGES = [README, RUNBOOK, ROOT / "CHANGELOG.md", *(package / "README.md" for pac
 def test_tables_of_settings_routes_and_metrics_are_those_of_the_code() -> None:
     written = README.read_text()
     assert written == with_blocks(written, blocks()), "run python -m tests.docs"
+
+
+def test_the_committed_contract_is_what_the_service_offers() -> None:
+    assert CONTRACT.read_text() == contract(), "run python -m tests.docs; callers rely on what was there"
 
 
 def test_every_problem_is_in_the_runbook_and_has_remedies_and_no_other() -> None:

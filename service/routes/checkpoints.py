@@ -1,20 +1,24 @@
-"""/v1/checkpoints: take one, list them, look into their ledgers."""
+"""/v1/checkpoints: take one, list and keep them, look into their ledgers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.auth import Guard
-from service.operations import Operation, SaveRequest
+from service.consequences import gained
+from service.curation import Curator
+from service.operations import Operation, SaveRequest, Text
 from service.problems import HttpProblem, documented
 from service.routes.requests import IdempotencyKey, accepted
 from service.save_desk import SaveDesk
-from service.shelf import BadCursor, Interval, Shelf, records_page
+from service.shelf import BadCursor, CheckpointGone, Interval, Shelf, records_page
 from streaming.checkpoints.retention import CheckpointInfo, Integrity
-from streaming.errors import CheckpointDamaged
+from streaming.errors import CheckpointDamaged, CheckpointNeeded
 from streaming.ledger.ledger import Kind, Ledger
 
 Half = tuple[int, int]
@@ -41,6 +45,15 @@ class CheckpointsBody(BaseModel):
     next: str | None
 
 
+class NoteBody(BaseModel):
+    """What is given is changed; a label of null takes it away."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    label: Text | None = None
+    pinned: Annotated[bool, Field(description="Kept for ever.")] = False
+
+
 class PartitionRecords(BaseModel):
     """Half-open intervals `[start, stop)` of offsets by what became of them."""
 
@@ -64,11 +77,26 @@ class RecordsPage(BaseModel):
     next: str | None
 
 
+class DiffPage(RecordsPage):
+    """to: the other checkpoint; steps: how many it is ahead, negative if it is the older one.
+
+    partitions: the offsets that are of another kind there than here, by the kind they have there; origin and position
+    are those of `to`. Offsets that are settled here and not there are in the diff the other way round.
+    """
+
+    to: str
+    steps: int | None
+
+
 Identifier = Annotated[str, Path(alias="id")]
 Cursor = Annotated[str | None, Query(description="`next` of the page before.")]
 
 
-def router(shelf: Shelf, desk: SaveDesk, guard: Guard) -> APIRouter:
+Partition = Annotated[int | None, Query(ge=0)]
+Intervals = Annotated[int, Query(ge=1, le=10_000, description="Most intervals on a page.")]
+
+
+def router(shelf: Shelf, desk: SaveDesk, curator: Curator, guard: Guard) -> APIRouter:
     routes = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"])
 
     @routes.post(
@@ -97,27 +125,73 @@ def router(shelf: Shelf, desk: SaveDesk, guard: Guard) -> APIRouter:
         """One checkpoint."""
         return _body(found(shelf, identifier))
 
+    @routes.patch("/{id}", dependencies=[Depends(guard)], responses=documented(401, 403, 404, 422, 503))
+    async def change_checkpoint(identifier: Identifier, changes: NoteBody) -> CheckpointBody:
+        """Give it a label or a pin, or take them away."""
+        try:
+            return _body(await curator.note(identifier, changes.model_dump(exclude_unset=True)))
+        except CheckpointGone as error:
+            raise HttpProblem(HTTPStatus.NOT_FOUND, "checkpoint-not-found", str(error)) from error
+
+    @routes.delete(
+        "/{id}",
+        status_code=HTTPStatus.NO_CONTENT,
+        dependencies=[Depends(guard)],
+        responses=documented(401, 403, 404, 409, 503),
+    )
+    async def delete_checkpoint(identifier: Identifier) -> None:
+        """Throw it away: never a pinned one, nor the one that a restart would restore."""
+        try:
+            await curator.delete(identifier)
+        except CheckpointGone as error:
+            raise HttpProblem(HTTPStatus.NOT_FOUND, "checkpoint-not-found", str(error)) from error
+        except CheckpointNeeded as error:
+            raise HttpProblem(HTTPStatus.CONFLICT, "checkpoint-needed", str(error)) from error
+
     @routes.get("/{id}/records", responses=documented(404, 409, 422, 503))
     def list_records(
         identifier: Identifier,
-        partition: Annotated[int | None, Query(ge=0)] = None,
+        partition: Partition = None,
         kind: Kind | None = None,
-        limit: Annotated[int, Query(ge=1, le=10_000, description="Most intervals on a page.")] = 1000,
+        limit: Intervals = 1000,
         cursor: Cursor = None,
     ) -> RecordsPage:
         """What became of every offset: the ledger inside this checkpoint, as intervals."""
         found(shelf, identifier)
-        try:
+        with _readable():
             ledger = shelf.ledger(identifier)
             page = records_page(ledger, partition, kind, limit, cursor)
-        except CheckpointDamaged as error:
-            raise HttpProblem(HTTPStatus.CONFLICT, "checkpoint-damaged", str(error)) from error
-        except BadCursor as error:
-            raise HttpProblem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", str(error)) from error
-        numbers = [each for each in ledger.partitions() if partition in (None, each)]
-        return RecordsPage(partitions=_by_partition(ledger, numbers, page.items, cursor), next=page.next)
+        return RecordsPage(partitions=_by_partition(ledger, partition, page.items, cursor), next=page.next)
+
+    @routes.get("/{id}/diff", responses=documented(404, 409, 422, 503))
+    def diff_checkpoints(
+        identifier: Identifier,
+        to: Annotated[str, Query(description="The other checkpoint.")],
+        partition: Partition = None,
+        kind: Kind | None = None,
+        limit: Intervals = 1000,
+        cursor: Cursor = None,
+    ) -> DiffPage:
+        """What was trained, held out, … between two checkpoints."""
+        here, there = found(shelf, identifier), found(shelf, to)
+        with _readable():
+            ledger = shelf.ledger(to)
+            page = records_page(gained(shelf.ledger(identifier), ledger), partition, kind, limit, cursor)
+        steps = None if here.step is None or there.step is None else there.step - here.step
+        partitions = _by_partition(ledger, partition, page.items, cursor)
+        return DiffPage(to=to, steps=steps, partitions=partitions, next=page.next)
 
     return routes
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except CheckpointDamaged as error:
+        raise HttpProblem(HTTPStatus.CONFLICT, "checkpoint-damaged", str(error)) from error
+    except BadCursor as error:
+        raise HttpProblem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", str(error)) from error
 
 
 def found(shelf: Shelf, identifier: str) -> CheckpointInfo:
@@ -135,7 +209,7 @@ def _body(info: CheckpointInfo) -> CheckpointBody:
 
 
 def _by_partition(
-    ledger: Ledger, numbers: list[int], items: list[Interval], cursor: str | None
+    ledger: Ledger, partition: int | None, items: list[Interval], cursor: str | None
 ) -> list[PartitionRecords]:
     """Later pages leave out partitions of which they have nothing."""
     on_page = {item.partition for item in items}
@@ -143,8 +217,8 @@ def _by_partition(
         each: PartitionRecords(
             topic=ledger.generation.topic, partition=each, origin=ledger.origin(each), position=ledger.position(each)
         )
-        for each in numbers
-        if cursor is None or each in on_page
+        for each in ledger.partitions()
+        if partition in (None, each) and (cursor is None or each in on_page)
     }
     for item in items:
         getattr(bodies[item.partition], item.kind).append((item.start, item.stop))

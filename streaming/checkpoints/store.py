@@ -10,7 +10,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from streaming.checkpoints import evaluations, history, lineage
@@ -30,7 +30,7 @@ from streaming.checkpoints.manifest import (
 )
 from streaming.checkpoints.notes import read_note, write_note
 from streaming.checkpoints.retention import CheckpointInfo, Integrity, retained
-from streaming.errors import CheckpointDamaged, CheckpointError
+from streaming.errors import CheckpointDamaged, CheckpointError, CheckpointNeeded
 from streaming.ledger.ledger import Ledger
 
 LEDGER_FILE = "ledger.safetensors"
@@ -131,17 +131,25 @@ class CheckpointStore:
 
     def set_label(self, id: str, label: str | None) -> None:
         """Name a checkpoint, or take its name away. Raises CheckpointError."""
-        self._change_note(id, label=label)
+        self.annotate(id, label=label)
 
     def set_pinned(self, id: str, pinned: bool) -> None:
         """Keep a checkpoint for ever, or no longer. Raises CheckpointError."""
-        self._change_note(id, pinned=pinned)
+        self.annotate(id, pinned=pinned)
+
+    def annotate(self, id: str, **changes: str | bool | None) -> None:
+        """Change `label`, `pinned` or both, in one write. Raises CheckpointError."""
+        self._existing(id)
+        note = read_note(self._note_path(id)).model_copy(update=changes)
+        with os_errors(f"checkpoint {id} can't be labelled or pinned"):
+            write_note(self._note_path(id), note, self._files)
 
     def delete(self, id: str) -> None:
-        """Remove a checkpoint. Raises CheckpointError if it is the newest valid one, or can't be removed."""
+        """Remove a checkpoint. Raises CheckpointNeeded if it is the newest valid one, CheckpointError if it can't be
+        removed."""
         self._existing(id)
         if id == self._newest_known():
-            raise CheckpointError(f"checkpoint {id} is the newest valid one and can't be deleted: restore needs it")
+            raise CheckpointNeeded(f"checkpoint {id} is the newest valid one and can't be deleted: restore needs it")
         with os_errors(f"checkpoint {id} can't be deleted"):
             self._remove(id)
 
@@ -239,12 +247,6 @@ class CheckpointStore:
             return None
         return manifest.id if manifest else None
 
-    def _change_note(self, id: str, **changes: str | bool | None) -> None:
-        self._existing(id)
-        note = read_note(self._note_path(id)).model_copy(update=changes)
-        with os_errors(f"checkpoint {id} can't be labelled or pinned"):
-            write_note(self._note_path(id), note, self._files)
-
     def _existing(self, id: str) -> Path:
         """A checkpoint's directory. Raises CheckpointError if there is none, or if that can't be found out."""
         path = self.path(id)
@@ -258,11 +260,14 @@ class CheckpointStore:
         return self.path(id).with_suffix(".json")
 
     def _remove(self, id: str) -> None:
+        """Sidecar and worker may do so at the same time: what is gone is removed."""
         trash = self.directory / f"{TRASH}{id}"
         shutil.rmtree(trash, ignore_errors=True)
-        self._files.move(self.path(id), trash)
         self._integrity.pop(id, None)
-        shutil.rmtree(trash)
+        with suppress(FileNotFoundError):
+            self._files.move(self.path(id), trash)
+        with suppress(FileNotFoundError):
+            shutil.rmtree(trash)
         self._note_path(id).unlink(missing_ok=True)
 
     def _remove_unnamed(self) -> None:
