@@ -26,12 +26,13 @@ from service.metrics import Metrics
 from service.operations import Operations
 from service.progress import show_progress
 from service.resolver import Resolver
+from service.restarts import WorkerFailed
 from service.retention import Headrooms, RetentionGuard
 from service.rollback import KIND as RESTORE
 from service.rollback import Rollback
 from service.save_desk import SaveDesk
 from service.shelf import Shelf
-from service.supervisor import Supervisor, WorkerFailed
+from service.supervisor import Supervisor
 from service.verification import KIND as VERIFY
 from service.verification import Verification
 from service.work_desk import Work, WorkDesk
@@ -94,7 +95,7 @@ class Service:
         )
         requeue = Requeue(store, head, self._folder.decisions, self._lag)
         works: dict[str, Work] = {VERIFY: Verification(shelf), RESTORE: rollback, REQUEUE: requeue}
-        self._work = WorkDesk(self._operations, self.view, self._folder.ours, works)
+        self._work = WorkDesk(self._operations, self._folder.ours, works)
         metrics = Metrics(CollectorRegistry(), self.view, self._lag)
         self._supervisor.listen(self._desk)
         self._supervisor.listen(metrics)

@@ -6,7 +6,8 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from service.folder import ServiceFolder
-from service.operations import Operation, Operations, Progress
+from service.operation import Operation, Progress
+from service.operations import Operations
 from service.problem_details import details
 from service.supervisor import Supervisor
 from service.work_desk import Refused

@@ -12,7 +12,7 @@ from pyroaring import BitMap64
 from service.decisions import Decisions
 from service.head import Head, Rewrite
 from service.lag import Lag
-from service.operations import Operation, RequeueRequest, RequeueResult
+from service.operation import Operation, RequeueRequest, RequeueResult
 from service.problem_details import details
 from service.shelf import BadCursor, Page
 from service.work_desk import Refused

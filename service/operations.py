@@ -5,131 +5,18 @@ import secrets
 import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
 
 import structlog
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from service.folder import RETRY_S, StateFile
+from service.operation import OPEN, Operation, OperationState, Progress, Request, Result
 from service.problem_details import ProblemDetails
 from streaming.errors import CheckpointError
 
 KEPT = 200
 MOST_OPEN = 16
 _log = structlog.get_logger()
-
-
-class OperationState(StrEnum):
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-OPEN = frozenset({OperationState.QUEUED, OperationState.RUNNING})
-
-
-def _encodable(text: str) -> str:
-    """JSON can hold half of a surrogate pair, which no file and no message can."""
-    if not text.isprintable():
-        raise ValueError("must be printable text")
-    return text
-
-
-Text = Annotated[str, Field(max_length=200), AfterValidator(_encodable)]
-
-
-class _Part(BaseModel):
-    """rewrites: makes another checkpoint the newest, so that it matters what comes before and after it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    rewrites: ClassVar[bool] = False
-
-
-class SaveRequest(_Part):
-    """What a checkpoint is asked to carry."""
-
-    label: Text | None = None
-    pin: bool = False
-
-
-class VerifyRequest(_Part):
-    checkpoint_id: str
-
-
-class RestoreRequest(_Part):
-    """records: whether what was settled since then is trained again, or left out for good."""
-
-    rewrites: ClassVar[bool] = True
-    checkpoint_id: str
-    records: Literal["retrain", "skip"]
-    accept_loss: bool
-
-
-class RequeueRequest(_Part):
-    """Which dead letters are to be read again: those that meet all conditions given, or all there are."""
-
-    rewrites: ClassVar[bool] = True
-    reason: Text | None = None
-    partitions: list[int] | None = None
-    before: int | None = Field(None, ge=0, lt=2**63, description="Offsets below this one.")
-    all: bool = False
-
-
-class SaveResult(_Part):
-    checkpoint_id: str
-
-
-class VerifyResult(_Part):
-    integrity: Literal["verified"] = "verified"
-
-
-class RequeueResult(_Part):
-    """records: owed again, with the checkpoint named; there is none if nothing was to be done.
-
-    quarantined: left alone, because decoding them crashes; gone: left alone, because the topic has them no more.
-    """
-
-    checkpoint_id: str | None
-    records: int
-    quarantined: int
-    gone: int
-
-
-Request = SaveRequest | VerifyRequest | RestoreRequest | RequeueRequest
-Result = SaveResult | VerifyResult | RequeueResult
-
-
-class Operation(BaseModel):
-    """One piece of work: a checkpoint, verify, restore or requeue. result stands once it has succeeded, problem once
-    it has failed."""
-
-    id: str
-    kind: str
-    state: OperationState
-    created_at: datetime
-    finished_at: datetime | None = None
-    request: Request
-    result: Result | None = None
-    problem: ProblemDetails | None = None
-
-
-class Progress(BaseModel):
-    """What whoever takes an operation up again must know.
-
-    attempts: how often it was begun. epoch: writer epoch of the checkpoint that it makes: if there is one, it has been
-    made. made: its id, which outlives the checkpoint. counts: what its result will say. unpin: the source was pinned
-    only for as long as the work takes. given_up: why it is not to be begun again.
-    """
-
-    attempts: int = 0
-    epoch: int | None = None
-    made: str | None = None
-    counts: dict[str, int] = {}
-    unpin: bool = False
-    given_up: ProblemDetails | None = None
 
 
 class NotNow(Exception):

@@ -1,4 +1,4 @@
-"""Commands that talk to a running service: status, pause, resume, checkpoints."""
+"""Commands that talk to a running service: status, pause, resume, stop, start, checkpoints."""
 
 from typing import Annotated, Any, Literal
 
@@ -28,7 +28,7 @@ checkpoints = typer.Typer(help="Take checkpoints and look into them.", no_args_i
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (status, pause, resume):
+    for command in (status, pause, resume, stop, start):
         app.command(epilog=EPILOG)(command)
     app.add_typer(checkpoints, name="checkpoints", epilog=EPILOG)
     app.add_typer(remote_problems.problems, name="problems", epilog=EPILOG)
@@ -51,6 +51,23 @@ def resume(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False)
     """Go on training."""
     with service_at(url, token) as service:
         show_answer(service.post("/v1/resume"), as_json, _print_desired)
+
+
+def stop(
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    drain: Annotated[bool, typer.Option("--drain", help="Train what is read already first.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """End the worker after a last checkpoint, until `start`; the service goes on answering."""
+    with service_at(url, token) as service:
+        show_answer(service.post("/v1/stop?drain=true" if drain else "/v1/stop"), as_json, _print_desired)
+
+
+def start(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
+    """Go on after a stop."""
+    with service_at(url, token) as service:
+        show_answer(service.post("/v1/start"), as_json, _print_desired)
 
 
 @checkpoints.command("list", epilog=EPILOG)

@@ -1,7 +1,18 @@
 """When a dead worker is started again: the back-off and the budget."""
 
+from streaming.control.messages import Problem
+from streaming.errors import PenstockError
+
 MAX_BACKOFF_S = 60.0
 RESTORING_CAUSES = frozenset({"start", "restore", "requeue", "edit"})
+
+
+class WorkerFailed(PenstockError):
+    """The worker can't go on, and starting it again would not help."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
 
 
 class RestartBudget:

@@ -14,7 +14,8 @@ from service.consequences import Prospect, Prospects, leaving_out
 from service.folder import RETRY_S, ServiceFolder
 from service.head import Head, Rewrite
 from service.lag import Lag
-from service.operations import Operation, Operations, RestoreRequest, SaveResult
+from service.operation import Operation, RestoreRequest, SaveResult
+from service.operations import Operations
 from service.problem_details import details
 from service.shelf import Shelf
 from service.supervisor import Supervisor

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 from service.health import ENDED
-from service.operations import OPEN, NotNow, Operation, Operations, OperationState, SaveRequest, SaveResult
+from service.operation import OPEN, Operation, OperationState, SaveRequest, SaveResult
+from service.operations import NotNow, Operations
 from service.problem_details import ProblemDetails, details
 from service.worker_life import Ending, WorkerListener
 from service.worker_view import WORKING, WorkerView
@@ -83,6 +84,9 @@ class SaveDesk(WorkerListener):
         for operation in self._operations.unfinished(KIND):
             if operation.state is OperationState.RUNNING:
                 self._operations.change(operation, OperationState.QUEUED)
+
+    def training_stopped(self) -> None:
+        self.give_up("not-now", self._view.doing)
 
     def _refuse(self) -> None:
         if self._view.state in ENDED:

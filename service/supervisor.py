@@ -8,15 +8,16 @@ from typing import Any
 
 import structlog
 
+from service.deciding import Deciding
 from service.folder import RETRY_S, ServiceFolder
-from service.restarts import RestartBudget
+from service.restarts import RestartBudget, WorkerFailed
 from service.worker_life import Ending, Reason, WorkerLife, WorkerListener
 from service.worker_view import Desired, Durable, WorkerView
-from streaming.control.decisions import Decision, Quarantine
+from streaming.control.decisions import Decision
 from streaming.control.messages import (
     Committed,
     Configure,
-    Decide,
+    Drain,
     Pause,
     Problem,
     Quarantined,
@@ -26,18 +27,10 @@ from streaming.control.messages import (
     ToWorker,
     WorkerState,
 )
-from streaming.errors import CheckpointError, DirectoryUnavailable, PenstockError
+from streaming.errors import CheckpointError, DirectoryUnavailable
 from streaming.settings import ServiceSettings
 
 _log = structlog.get_logger()
-
-
-class WorkerFailed(PenstockError):
-    """The worker can't go on, and starting it again would not help."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.detail)
-        self.problem = problem
 
 
 class Supervisor(WorkerListener):
@@ -69,9 +62,10 @@ class Supervisor(WorkerListener):
         self._at_rest.set()
         self._again = asyncio.Event()
         self._halted_for: str | None = None
+        self._dismissed = False
         self._life: WorkerLife | None = None
         self._crashed: str | None = None
-        self._deciding: set[asyncio.Task[None]] = set()
+        self._deciding = Deciding(folder, self.send)
         self._budget = RestartBudget(settings.restart_budget, settings.restart_backoff_s)
 
     def listen(self, listener: WorkerListener) -> None:
@@ -118,8 +112,7 @@ class Supervisor(WorkerListener):
         assert self._halted_for is None
         self._halted_for = why
         self._changed.set()
-        if self._life is not None:
-            self._life.shut_down()
+        self._dismiss()
         try:
             await self._at_rest.wait()
             yield
@@ -144,15 +137,16 @@ class Supervisor(WorkerListener):
 
     async def decide(self, decision: Decision) -> None:
         """Durable when this returns, and on its way to a worker that runs. Raises CheckpointError."""
-        await self._folder.ours()
-        await self._folder.decisions.add(decision)
-        self.send(Decide(decision=decision))
+        await self._deciding.decide(decision)
 
     def send(self, message: ToWorker) -> bool:
         return self._life is not None and self._life.send(message)
 
-    async def set_desired(self, desired: Desired) -> None:
-        """Pause or resume, now and after every restart; durable when this returns. Raises CheckpointError."""
+    async def set_desired(self, desired: Desired, drain: bool = False) -> None:
+        """Run, pause or stop, now and after every restart; durable when this returns. Raises CheckpointError.
+
+        drain: a worker that is stopped trains first what it has read.
+        """
         await self._folder.ours()
         before, self._view.desired = self._view.desired, desired
         try:
@@ -161,12 +155,25 @@ class Supervisor(WorkerListener):
             if self._view.desired is desired:
                 self._view.desired = before
             raise
-        self.send(Pause() if desired is Desired.PAUSED else Resume())
+        self._changed.set()
+        if desired is not Desired.STOPPED:
+            self.send(Pause() if desired is Desired.PAUSED else Resume())
+        elif drain:
+            self._dismissed = True
+            self.send(Drain(deadline_s=self._settings.grace_s))
+        else:
+            self._dismiss()
+
+    def _dismiss(self) -> None:
+        """The worker that runs is to leave, which is no failure of its."""
+        self._dismissed = True
+        if self._life is not None:
+            self._life.shut_down()
 
     async def _lives(self, until: dict[int, int] | None) -> bool:
         while not self._stop.is_set():
-            if self._halted_for is not None:
-                await self._rest(self._halted_for)
+            if not self._wanted:
+                await self._rest()
                 continue
             epoch = await self._prepare()
             if epoch is None or not self._wanted:
@@ -176,24 +183,33 @@ class Supervisor(WorkerListener):
                 continue
             if ending.finished:
                 return True
-            if self._stop.is_set():
-                break
+            if ending.reason is Reason.HALTED or self._stop.is_set():
+                continue
             if ending.failed is not None:
                 raise WorkerFailed(ending.failed)
             await self._before_restart(ending)
         return False
 
-    async def _rest(self, why: str) -> None:
-        """Without a worker, until whoever wanted that is done, or the service is stopped."""
-        self._view.halt(why)
+    async def _rest(self) -> None:
+        """Without a worker, until one is wanted or the reason changes, or the service is stopped."""
+        if (why := self._halted_for) is not None:
+            self._view.halt(why)
+        else:
+            self._view.durable = await asyncio.to_thread(self._durable)
+            if self._wanted or self._halted_for is not None:
+                return
+            self._view.end(WorkerState.STOPPED, "stopped on request; POST /v1/start goes on")
+            _log.info("training_stopped", desired=self._view.desired)
+            for listener in self._listeners:
+                listener.training_stopped()
         self._at_rest.set()
-        await self._wait_while(lambda: self._halted_for is not None and not self._stop.is_set())
+        await self._wait_while(lambda: not self._wanted and self._halted_for == why and not self._stop.is_set())
         self._at_rest.clear()
 
     @property
     def _wanted(self) -> bool:
         """A worker is to run."""
-        return not self._stop.is_set() and self._halted_for is None
+        return not self._stop.is_set() and self._halted_for is None and self._view.desired is not Desired.STOPPED
 
     async def _wait_while(self, condition: Callable[[], bool], longest_s: float | None = None) -> None:
         with suppress(TimeoutError):
@@ -207,7 +223,7 @@ class Supervisor(WorkerListener):
 
         A disk that refuses is tried again until it is mended.
         """
-        await asyncio.gather(*self._deciding)
+        await self._deciding.settled()
         self._view.durable = await asyncio.to_thread(self._durable)
         while self._wanted:
             try:
@@ -233,13 +249,14 @@ class Supervisor(WorkerListener):
         )
 
     async def _one_life(self, epoch: int, until: dict[int, int] | None) -> Ending:
+        self._dismissed = False
         self._life = WorkerLife(self._command, self._view, self._listeners, self._settings.grace_s)
         try:
             ending = await self._life.run(lambda: self._configure(epoch, until))
         finally:
             self._life = None
         self._crashed = ending.crashed
-        if self._halted_for is not None:
+        if self._dismissed:
             ending = ending._replace(reason=Reason.HALTED)
         self._view.end(WorkerState.RESTARTING, f"the worker ended: {ending.detail}")
         self._view.durable = await asyncio.to_thread(self._durable)
@@ -251,14 +268,8 @@ class Supervisor(WorkerListener):
         wait_s = self._budget.died()
         self._folder.restarts.write_soon(self._deaths)
         if wait_s is None:
-            deaths, detail = self._budget.deaths, ending.detail
-            raise WorkerFailed(
-                Problem(
-                    type="restart-budget-exhausted",
-                    detail=f"the worker died {deaths} times without a new checkpoint, last with: {detail}",
-                    since=time.time(),
-                )
-            )
+            text = f"the worker died {self._budget.deaths} times without a new checkpoint, last with: {ending.detail}"
+            raise WorkerFailed(Problem(type="restart-budget-exhausted", detail=text, since=time.time()))
         self._view.restarts += 1
         self._view.expect_report(time.monotonic() + wait_s)
         _log.warning("worker_restarting", reason=ending.reason, detail=ending.detail, wait_s=wait_s)
@@ -266,6 +277,10 @@ class Supervisor(WorkerListener):
 
     def _deaths(self) -> dict[str, int]:
         return {"deaths": self._budget.deaths}
+
+    def worker_started(self) -> None:
+        if not self._wanted:  # that was said before it could hear
+            self._dismiss()
 
     def worker_said(self, message: ToSidecar) -> None:
         match message:
@@ -276,21 +291,4 @@ class Supervisor(WorkerListener):
             case SaveFailed(detail=detail):
                 _log.error("checkpoint_failed", detail=detail)
             case Quarantined():
-                task = asyncio.create_task(self._quarantine(message))
-                self._deciding.add(task)
-                task.add_done_callback(self._deciding.discard)
-
-    async def _quarantine(self, found: Quarantined) -> None:
-        """Before the next worker starts it is durable; a write that fails leaves the record to be found again."""
-        decision = Quarantine(
-            at=time.time(),
-            topic_id=found.topic_id,
-            partition=found.partition,
-            offset=found.offset,
-            detail=found.detail,
-        )
-        try:
-            await self.decide(decision)
-            self._budget.found_guilty()
-        except CheckpointError as error:
-            _log.error("decision_not_written", **decision.model_dump() | {"error": str(error)})
+                self._deciding.quarantine(message, self._budget.found_guilty)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from service.operations import Operation, VerifyRequest, VerifyResult
+from service.operation import Operation, VerifyRequest, VerifyResult
 from service.shelf import Shelf
 
 KIND = "verify"

@@ -6,11 +6,10 @@ from http import HTTPStatus
 
 import structlog
 
-from service.operations import NotNow, Operation, Operations, OperationState, Request, Result
+from service.operation import Operation, OperationState, Request, Result
+from service.operations import NotNow, Operations
 from service.problem_details import ProblemDetails, details
 from service.shelf import CheckpointGone
-from service.worker_view import WorkerView
-from streaming.control.messages import WorkerState
 from streaming.errors import CheckpointDamaged, CheckpointError
 
 Work = Callable[[Operation], Awaitable[Result]]
@@ -32,12 +31,10 @@ class WorkDesk:
     def __init__(
         self,
         operations: Operations,
-        view: WorkerView,
         ours: Callable[[], Awaitable[None]],
         works: Mapping[str, Work],
     ) -> None:
         self._operations = operations
-        self._view = view
         self._ours = ours
         self._works = works
         self._task: asyncio.Task[None] | None = None
@@ -67,7 +64,7 @@ class WorkDesk:
         return operation
 
     def _refuse(self) -> None:
-        if self._closed or self._view.state is WorkerState.STOPPED:
+        if self._closed:
             raise NotNow("the service is stopping")
 
     async def close(self, left_s: float) -> bool:

@@ -68,6 +68,9 @@ class WorkerListener(Protocol):
     def worker_gone(self, ending: Ending) -> None:
         return
 
+    def training_stopped(self) -> None:
+        return
+
 
 class WorkerLife:
     """Runs one worker: feeds the view and the listeners, kills it when it is silent for too long."""

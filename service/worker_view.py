@@ -17,6 +17,7 @@ class Desired(StrEnum):
 
     RUNNING = "running"
     PAUSED = "paused"
+    STOPPED = "stopped"
 
 
 class Durable(NamedTuple):

@@ -184,6 +184,11 @@ class Reading:
         dropped = self._book.drop_unproven()
         self._unproven = (0 if self._failures else dropped), self._settled
 
+    def stop(self) -> None:
+        """Hand nothing more to the pipeline; the round ends once what is read has been taken."""
+        if self._round is not None:
+            self._round.stop()
+
     def drop(self) -> None:
         """Abandon the round: what it has read and isn't settled will be read again, unless it has been decided on."""
         self._retire()
@@ -229,8 +234,7 @@ class Reading:
     def _read_again(self, tail: Tail, found: int) -> None:
         """A range ended early: end the round, and the next one reads the rest."""
         _log.warning("range_incomplete", partition=tail.partition, start=tail.start, stop=tail.stop, found=found)
-        if self._round is not None:
-            self._round.stop()
+        self.stop()
 
     def _ends(self) -> dict[int, int]:
         """Where reading stops for now: last stable offsets, or a bounded run's ends."""

@@ -8,7 +8,7 @@ import structlog
 
 from streaming.book import Book
 from streaming.control.channel import Channel
-from streaming.control.messages import Decide, Finished, Pause, Resume, Save, Shutdown, WorkerState
+from streaming.control.messages import Decide, Drain, Finished, Pause, Resume, Save, Shutdown, WorkerState
 from streaming.decided import Decided
 from streaming.errors import CheckpointError, TrainingStopped
 from streaming.feed import RoundEnded, RoundFailed
@@ -65,6 +65,7 @@ class Worker:
         self._paused = paused
         self._letters_ahead = 1 if settings.pipeline.deterministic else LETTERS_AHEAD
         self._leave_by: float | None = None
+        self._drain: Drain | None = None
 
     def run(self) -> None:
         """Until shutdown. Raises TrainingStopped when going on would do harm."""
@@ -87,7 +88,7 @@ class Worker:
 
     @property
     def state(self) -> WorkerState:
-        if self._leave_by is not None:
+        if self._leave_by is not None or self._drain is not None:
             return WorkerState.DRAINING
         if self._paused:
             return WorkerState.PAUSED
@@ -98,15 +99,25 @@ class Worker:
         for command in self._channel.commands():
             match command:
                 case Pause():
-                    self._paused = True
+                    self._paused = self._drain is None
                 case Resume():
                     self._paused = False
                 case Save():
                     self._saving.request(command)
                 case Decide(decision=decision):
                     self._decided.add(decision)
+                case Drain():
+                    self._begin_to_drain(command)
                 case Shutdown(deadline_s=deadline_s):
                     self._leave_by = time.monotonic() + deadline_s
+
+    def _begin_to_drain(self, command: Drain) -> None:
+        """Where it matters where batches end, what is read is dropped: a last, short one would not be the same."""
+        if not self._book.is_open or self._settings.pipeline.deterministic:
+            self._leave_by = time.monotonic() + command.deadline_s
+            return
+        self._drain, self._paused = command, False
+        self._reading.stop()
 
     def _go_on(self) -> None:
         self._settle()
@@ -144,6 +155,9 @@ class Worker:
     def _advance(self) -> None:
         """One batch, or the end of a round, or the beginning of one, or a rest."""
         if not self._reading.active:
+            if self._drain is not None:
+                self._leave_by = time.monotonic() + self._drain.deadline_s
+                return
             if self._finish() or not self._reading.begin():
                 self._rest()
             return

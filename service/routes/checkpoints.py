@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.auth import Guard
 from service.consequences import gained
 from service.curation import Curator
-from service.operations import Operation, SaveRequest, Text
+from service.operation import Operation, SaveRequest, Text
 from service.problems import HttpProblem, documented
 from service.routes.requests import IdempotencyKey, accepted
 from service.save_desk import SaveDesk

@@ -1,6 +1,8 @@
-"""POST /v1/pause /v1/resume: idempotent, and they survive a restart of the service."""
+"""POST /v1/pause /v1/resume /v1/stop /v1/start: idempotent, and they survive a restart of the service."""
 
-from fastapi import APIRouter, Depends
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
 from service.auth import Guard
@@ -8,6 +10,8 @@ from service.problems import documented
 from service.supervisor import Supervisor
 from service.worker_view import Desired, WorkerView
 from streaming.control.messages import WorkerState
+
+Drain = Annotated[bool, Query(description="Train what is read already first, for as long as that takes.")]
 
 
 class DesiredBody(BaseModel):
@@ -18,18 +22,32 @@ class DesiredBody(BaseModel):
 
 
 def router(view: WorkerView, supervisor: Supervisor, guard: Guard) -> APIRouter:
-    routes = APIRouter(prefix="/v1", tags=["control"], dependencies=[Depends(guard)], responses=documented(401, 403))
+    routes = APIRouter(
+        prefix="/v1", tags=["control"], dependencies=[Depends(guard)], responses=documented(401, 403, 422, 503)
+    )
+
+    async def told(desired: Desired, drain: bool = False) -> DesiredBody:
+        await supervisor.set_desired(desired, drain)
+        return DesiredBody(state=view.state, desired_state=view.desired)
 
     @routes.post("/pause")
     async def pause() -> DesiredBody:
-        """Stop training after the present step; model and device are kept."""
-        await supervisor.set_desired(Desired.PAUSED)
-        return DesiredBody(state=view.state, desired_state=view.desired)
+        """Train no further after the present step; model and device are kept."""
+        return await told(Desired.PAUSED)
 
     @routes.post("/resume")
     async def resume() -> DesiredBody:
         """Go on training."""
-        await supervisor.set_desired(Desired.RUNNING)
-        return DesiredBody(state=view.state, desired_state=view.desired)
+        return await told(Desired.RUNNING)
+
+    @routes.post("/stop")
+    async def stop(drain: Drain = False) -> DesiredBody:
+        """End the worker after a last checkpoint; memory and device are free then."""
+        return await told(Desired.STOPPED, drain)
+
+    @routes.post("/start")
+    async def start() -> DesiredBody:
+        """Go on after a stop. What is paused stays paused."""
+        return await told(Desired.RUNNING if view.desired is Desired.STOPPED else view.desired)
 
     return routes

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service import letters
 from service.auth import Guard
-from service.operations import Operation, RequeueRequest, Text
+from service.operation import Operation, RequeueRequest, Text
 from service.problems import HttpProblem, documented
 from service.routes.requests import IdempotencyKey, accepted
 from service.shelf import BadCursor, Shelf

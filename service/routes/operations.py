@@ -6,7 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import BaseModel
 
-from service.operations import Operation, Operations
+from service.operation import Operation
+from service.operations import Operations
 from service.problems import HttpProblem, documented
 
 

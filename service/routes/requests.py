@@ -6,7 +6,8 @@ from typing import Annotated
 
 from fastapi import Header, Response
 
-from service.operations import KeyReused, NotNow, Operation, TooMany
+from service.operation import Operation
+from service.operations import KeyReused, NotNow, TooMany
 from service.problems import HttpProblem
 
 RETRY_AFTER_S = 5

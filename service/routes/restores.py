@@ -14,7 +14,7 @@ from service import rollback, verification
 from service.auth import Guard
 from service.consequences import Consequence, Prospect, Prospects, leaving_out
 from service.lag import Lag
-from service.operations import Operation, RestoreRequest, VerifyRequest
+from service.operation import Operation, RestoreRequest, VerifyRequest
 from service.problems import HttpProblem, documented
 from service.rollback import OTHER_LIFE
 from service.routes.checkpoints import Half, Identifier, found

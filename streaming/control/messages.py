@@ -1,6 +1,6 @@
 """What sidecar and worker say to each other: one JSON object a line over a socketpair.
 
-Sidecar to worker: Configure (first), Pause, Resume, Save, Decide, Shutdown.
+Sidecar to worker: Configure (first), Pause, Resume, Save, Decide, Drain, Shutdown.
 Worker to sidecar: Greeting, Allowance, Status, Committed, SaveFailed, Quarantined, Finished, Failed.
 End of file means death.
 """
@@ -66,6 +66,13 @@ class Decide(_Message):
 
     kind: Literal["decide"] = "decide"
     decision: Decision
+
+
+class Drain(_Message):
+    """Train what is read already, read nothing more, then go as after Shutdown."""
+
+    kind: Literal["drain"] = "drain"
+    deadline_s: float = Field(description="For the final checkpoint alone.")
 
 
 class Shutdown(_Message):
@@ -200,7 +207,7 @@ class Failed(_Message):
     problem: Problem
 
 
-ToWorker = Annotated[Configure | Pause | Resume | Save | Decide | Shutdown, Field(discriminator="kind")]
+ToWorker = Annotated[Configure | Pause | Resume | Save | Decide | Drain | Shutdown, Field(discriminator="kind")]
 ToSidecar = Annotated[
     Greeting | Allowance | Status | Committed | SaveFailed | Quarantined | Finished | Failed,
     Field(discriminator="kind"),

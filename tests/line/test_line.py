@@ -103,6 +103,18 @@ def test_bad_records_are_counted_by_reason_odd_ones_are_trained_and_the_sums_mat
     assert sum(manifest["records"].values()) == produced + 9
 
 
+def test_a_drain_trains_what_is_read_before_it_stops(kafka: Broker, topic: TopicFactory, serve: Serve) -> None:
+    name = topic(2)
+    produced = produce(kafka.bootstrap_servers, name, [record(n % 50) for n in range(6000)], 2)
+    service = serve(name, {"kafka.range_records": 64})
+    read = service.until(lambda status: status["step"] >= 3)["records"]["fetched"]
+    assert service.post("/v1/stop?drain=true").status_code == 200
+    status = service.until(lambda status: status["state"] == "stopped")
+    assert read <= settled(status) < produced
+    assert status["records"]["trained"] > 0
+    assert (status["worker"]["pid"], status["worker"]["restarts"], status["problems"]) == (None, 0, [])
+
+
 def test_a_bounded_run_with_a_users_model_format_and_preprocessing_settles_all_and_exits_0(
     kafka: Broker, topic: TopicFactory, tmp_path: Path
 ) -> None:

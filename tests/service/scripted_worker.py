@@ -11,7 +11,7 @@ LIVES: one behaviour a life, comma separated, the last one repeated; a life is c
   stubborn  trains, ignores Shutdown                saveless  as well, dies when it is asked to save
   degraded  as well, with Kafka away                loses     as well, with data lost until that is accepted
   recreated says Failed: topic-recreated            poisoned  finds a record to quarantine, then crashes
-  truncated says Failed: log-truncated
+  truncated says Failed: log-truncated             clogged   as well, never done with a Drain
 FILE gets a line for each message received: its kind, and for a Save its label, for Decide the decision's kind,
 for Configure the kinds of all decisions and the signal of the crash before.
 """
@@ -95,6 +95,13 @@ class Worker:
                 self.behaviour = "well"
             case "pause":
                 self.state = "paused"
+            case "drain" if self.behaviour == "clogged":
+                self.state = "draining"
+            case "drain":
+                self.state = "draining"
+                self.report()
+                self.commit("final", [])
+                os._exit(0)
             case "resume":
                 self.state = "training"
             case "save" if self.behaviour == "saveless":

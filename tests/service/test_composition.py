@@ -8,7 +8,7 @@ import pytest
 
 from service.folder import ServiceFolder
 from service.lock import DirectoryLock, DirectoryLocked
-from service.operations import VerifyRequest
+from service.operation import VerifyRequest
 from service.progress import settled_counter
 from service.worker_view import Desired, Durable, WorkerView
 from streaming.checkpoints.store import CheckpointStore

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.letters import Letter, counts, letters_page, select
-from service.operations import RequeueRequest
+from service.operation import RequeueRequest
 from streaming.checkpoints.store import CheckpointStore
 from streaming.ledger.ledger import Kind, Ledger
 from tests.service.checkpoints import GENERATION, write

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from service.folder import StateFile
-from service.operations import KEPT, MOST_OPEN, Operations, OperationState, Progress, SaveRequest
+from service.operation import OperationState, Progress, SaveRequest
+from service.operations import KEPT, MOST_OPEN, Operations
 from service.save_desk import SaveDesk
 from service.worker_view import WorkerView
 from streaming.errors import CheckpointError

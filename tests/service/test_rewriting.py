@@ -12,7 +12,8 @@ import pytest
 from service.consequences import leaving_out
 from service.folder import ServiceFolder
 from service.head import Head, Rewrite
-from service.operations import Operations, RestoreRequest
+from service.operation import RestoreRequest
+from service.operations import Operations
 from streaming.checkpoints.derive import derive
 from streaming.checkpoints.durable import TRASH
 from streaming.checkpoints.manifest import checkpoint_id

@@ -13,7 +13,8 @@ import pytest
 
 from service.folder import ServiceFolder
 from service.health import live
-from service.supervisor import Supervisor, WorkerFailed
+from service.restarts import WorkerFailed
+from service.supervisor import Supervisor
 from service.worker_life import Ending, WorkerLife, WorkerListener
 from service.worker_view import Desired, WorkerView
 from streaming.checkpoints.store import CheckpointStore

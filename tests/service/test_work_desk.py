@@ -7,20 +7,11 @@ from pathlib import Path
 import pytest
 
 from service.folder import StateFile
-from service.operations import (
-    KeyReused,
-    Operation,
-    Operations,
-    OperationState,
-    Progress,
-    RestoreRequest,
-    VerifyRequest,
-    VerifyResult,
-)
+from service.operation import Operation, OperationState, Progress, RestoreRequest, VerifyRequest, VerifyResult
+from service.operations import KeyReused, Operations
 from service.shelf import Shelf
 from service.verification import Verification
 from service.work_desk import WorkDesk
-from service.worker_view import WorkerView
 from streaming.checkpoints.store import CheckpointStore
 from streaming.errors import CheckpointError
 
@@ -33,7 +24,7 @@ class Line:
         self.operations = Operations(StateFile(directory / "operations.json"))
         self.done: list[str] = []
         self.go = asyncio.Event()
-        self.desk = WorkDesk(self.operations, WorkerView(60), self.ours, {"restore": self._work, "verify": self._work})
+        self.desk = WorkDesk(self.operations, self.ours, {"restore": self._work, "verify": self._work})
 
     async def restore(self, identifier: str, key: str | None = None) -> Operation:
         wanted = RestoreRequest(checkpoint_id=identifier, records="retrain", accept_loss=False)
@@ -129,7 +120,7 @@ def test_verify_joins_whatever_was_asked_for_since(tmp_path: Path) -> None:
 def test_verify_of_one_that_retention_took_meanwhile_says_so(tmp_path: Path) -> None:
     async def story(line: Line) -> None:
         works = {"verify": Verification(Shelf(CheckpointStore(tmp_path)))}
-        desk = WorkDesk(line.operations, WorkerView(60), line.ours, works)
+        desk = WorkDesk(line.operations, line.ours, works)
         operation = await desk.request("verify", VerifyRequest(checkpoint_id="e000001-s000000001"), None)
         async with asyncio.timeout(10):
             while operation.problem is None:
