@@ -11,9 +11,10 @@ from service.curation import Curator
 from service.http_metrics import HttpMetrics
 from service.lag import Lag
 from service.metrics import Metrics
+from service.offsets import Edits
 from service.operations import Operations
 from service.resolver import Resolver
-from service.routes import checkpoints, control, letters, metrics, operations, page, probes, restores, status
+from service.routes import checkpoints, control, letters, metrics, offsets, operations, page, probes, restores, status
 from service.routes import problems as problem_routes
 from service.save_desk import SaveDesk
 from service.shelf import Shelf
@@ -37,6 +38,7 @@ class Collaborators:
     prospects: Prospects
     operations: Operations
     curator: Curator
+    edits: Edits
     desk: SaveDesk
     work: WorkDesk
     metrics: Metrics
@@ -61,6 +63,7 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(checkpoints.router(parts.shelf, parts.desk, parts.curator, parts.guard))
     app.include_router(restores.router(parts.shelf, parts.work, parts.prospects, parts.lag, parts.guard))
     app.include_router(letters.router(parts.shelf, parts.work, parts.guard))
+    app.include_router(offsets.router(parts.edits, parts.work, parts.view, parts.lag, parts.guard))
     app.include_router(operations.router(parts.operations))
     app.include_router(page.router())
     problems.install(app)

@@ -23,6 +23,8 @@ from service.letters import KIND as REQUEUE
 from service.letters import Requeue
 from service.lock import DirectoryLock, DirectoryLocked
 from service.metrics import Metrics
+from service.offsets import KIND as EDIT
+from service.offsets import Edits
 from service.operations import Operations
 from service.progress import show_progress
 from service.resolver import Resolver
@@ -94,7 +96,8 @@ class Service:
             store, shelf, head, self._supervisor, self._operations, self._folder, prospects, self._lag, self.view
         )
         requeue = Requeue(store, head, self._folder.decisions, self._lag)
-        works: dict[str, Work] = {VERIFY: Verification(shelf), RESTORE: rollback, REQUEUE: requeue}
+        edits = Edits(store, head, self._folder.decisions, prospects, self._lag)
+        works: dict[str, Work] = {VERIFY: Verification(shelf), RESTORE: rollback, REQUEUE: requeue, EDIT: edits}
         self._work = WorkDesk(self._operations, self._folder.ours, works)
         metrics = Metrics(CollectorRegistry(), self.view, self._lag)
         self._supervisor.listen(self._desk)
@@ -109,6 +112,7 @@ class Service:
             prospects=prospects,
             operations=self._operations,
             curator=Curator(store, shelf, self._folder.ours),
+            edits=edits,
             desk=self._desk,
             work=self._work,
             metrics=metrics,

@@ -1,13 +1,15 @@
 """What going back to a checkpoint means: what would be trained again, and what of that the topic has no more."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple
 
 from pyroaring import BitMap64
 
 from service.decisions import Decisions
 from service.lag import Lag
 from streaming.checkpoints.store import CheckpointStore
+from streaming.control.decisions import ResetBreaker
 from streaming.decided import caught_up
 from streaming.errors import CheckpointError
 from streaming.ledger.intervals import within
@@ -131,3 +133,13 @@ class Prospects:
             then.generation.topic_id == after.generation.topic_id,
             consequences(after, before, self._lag.starts()),
         )
+
+    def taken_in(self, source: str, taken: int) -> dict[str, Any]:
+        """For the manifest of a checkpoint made of `source` whose ledger has taken in so many decisions: a worker that
+        took one in again would undo what was made of it. Raises CheckpointError."""
+        manifest = self._store.manifest(source)
+        fields: dict[str, Any] = {"decisions": taken}
+        missed = islice(self._decisions.all(), manifest.decisions, taken)
+        if any(isinstance(each, ResetBreaker) for each in missed):
+            fields["trainer_state"] = {**manifest.trainer_state, "breaker": None}
+        return fields

@@ -1,7 +1,7 @@
 """Puts a new checkpoint at the head of the line while no worker runs; once, whatever is killed meanwhile."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -23,19 +23,15 @@ MOST_ATTEMPTS = 3
 
 class Rewrite(NamedTuple):
     """A checkpoint to be made of another one. change, fields: see `derive`; counts: what the operation's result will
-    say; decision: to be made before the next worker starts."""
+    say; decisions: to be made first, in this order; idle: there is nothing to do."""
 
     source: str
     cause: Cause
     change: Callable[[Ledger], Ledger] | None = None
     counts: Mapping[str, int] = {}
     fields: Mapping[str, Any] = {}
-    decision: Decision | None = None
-
-    @property
-    def idle(self) -> bool:
-        """There is nothing to do."""
-        return self.counts.get("records") == 0
+    decisions: Sequence[Decision] = ()
+    idle: bool = False
 
 
 class Made(NamedTuple):
@@ -75,8 +71,8 @@ class Head:
             wanted = await prepare()
             if wanted.idle:
                 return Made(None, wanted.counts)
-            if wanted.decision is not None:
-                await self._supervisor.decide(wanted.decision)
+            for decision in wanted.decisions:
+                await self._supervisor.decide(decision)
             return await self._make(operation, wanted)
 
     async def _make(self, operation: Operation, wanted: Rewrite) -> Made:

@@ -56,6 +56,11 @@ class Lag:
         """Partition -> where the log begins; None while nobody knows that, or what is known may be old."""
         return self._log_starts if self._log_starts and self.error is None else None
 
+    def ends(self) -> Mapping[int, int] | None:
+        """Partition -> where the log ends; None while nobody knows that, or what is known may be old."""
+        known = {partition: history[-1][1] for partition, history in self._ends.items()}
+        return known if known and self.error is None else None
+
     async def first_look(self, longest_s: float = FIRST_LOOK_S) -> None:
         """Wait until it has been tried to find that out, and not for long."""
         try:

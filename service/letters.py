@@ -119,7 +119,8 @@ class Requeue:
         ledger = self._store.ledger(newest.id)
         quarantined = self._decisions.quarantined(newest.generation.topic_id)
         selection = select(ledger, wanted, quarantined, log_starts)
-        return Rewrite(newest.id, "requeue", lambda ledger: _owed(ledger, selection), selection.counts)
+        idle = not selection.offsets
+        return Rewrite(newest.id, "requeue", lambda ledger: _owed(ledger, selection), selection.counts, idle=idle)
 
 
 def _owed(ledger: Ledger, selection: Selection) -> Ledger:

@@ -2,9 +2,9 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from service.problem_details import ProblemDetails
 
@@ -28,6 +28,7 @@ def _encodable(text: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=200), AfterValidator(_encodable)]
+Offset = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class _Part(BaseModel):
@@ -67,6 +68,33 @@ class RequeueRequest(_Part):
     all: bool = False
 
 
+class PartitionEdit(_Part):
+    """position: where it is to stand. exclude: stretches `[start, stop)` of offsets that are never to be trained."""
+
+    partition: int = Field(ge=0, lt=2**31)
+    position: Offset | None = None
+    exclude: list[tuple[Offset, Offset]] = []
+
+    @model_validator(mode="after")
+    def _stretches(self) -> Self:
+        if any(start >= stop for start, stop in self.exclude):
+            raise ValueError("each stretch is [start, stop) with start < stop")
+        if self.position is None and not self.exclude:
+            raise ValueError("give position, exclude or both")
+        return self
+
+
+class EditRequest(_Part):
+    rewrites: ClassVar[bool] = True
+    partitions: list[PartitionEdit] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        if len({each.partition for each in self.partitions}) < len(self.partitions):
+            raise ValueError("name each partition once")
+        return self
+
+
 class SaveResult(_Part):
     checkpoint_id: str
 
@@ -87,13 +115,26 @@ class RequeueResult(_Part):
     gone: int
 
 
-Request = SaveRequest | VerifyRequest | RestoreRequest | RequeueRequest
-Result = SaveResult | VerifyResult | RequeueResult
+class EditResult(_Part):
+    """Offsets. excluded: never trained now; owed: read again; kept: meant so, but trained or held out already.
+
+    There is no checkpoint if nothing was excluded or owed.
+    """
+
+    checkpoint_id: str | None
+    excluded: int
+    owed: int
+    kept: int
+
+
+Request = SaveRequest | VerifyRequest | RestoreRequest | RequeueRequest | EditRequest
+Result = SaveResult | VerifyResult | RequeueResult | EditResult
 
 
 class Operation(BaseModel):
-    """One piece of work: a checkpoint, verify, restore or requeue. result stands once it has succeeded, problem once
-    it has failed."""
+    """One piece of work: a checkpoint, verify, restore, requeue or edit.
+
+    result stands once it has succeeded, problem once it has failed."""
 
     id: str
     kind: str

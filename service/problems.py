@@ -1,7 +1,7 @@
 """Every error over HTTP is answered as problem details, whoever raised it."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 import structlog
 from fastapi import FastAPI, Request
@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from service.problem_details import ProblemDetails, details
+from service.problem_details import URN, ProblemDetails, details
 from streaming.errors import CheckpointError
 
 MEDIA_TYPE = "application/problem+json"
@@ -23,6 +23,11 @@ class HttpProblem(Exception):
         super().__init__(detail)
         self.details = details(status, slug, detail)
         self.headers = headers
+
+    @classmethod
+    def of(cls, problem: ProblemDetails) -> Self:
+        """The same as an answer."""
+        return cls(HTTPStatus(problem.status), problem.type.removeprefix(URN), problem.detail)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -5,8 +5,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from itertools import islice
-from typing import Any
 
 import structlog
 
@@ -22,7 +20,7 @@ from service.supervisor import Supervisor
 from service.work_desk import Refused
 from service.worker_view import WorkerView
 from streaming.checkpoints.store import CheckpointStore
-from streaming.control.decisions import AcceptLoss, Decision, ResetBreaker, Skip
+from streaming.control.decisions import AcceptLoss, Decision, Skip
 from streaming.decided import Decided
 from streaming.errors import CheckpointError
 from streaming.ledger.intervals import intervals
@@ -84,29 +82,20 @@ class Rollback:
         if wanted.records == "skip":
             if not prospect.same_life:
                 raise Refused(details(HTTPStatus.CONFLICT, "topic-recreated", OTHER_LIFE))
-            fields = self._caught_up(wanted.checkpoint_id, prospect.decisions)
+            fields = self._prospects.taken_in(wanted.checkpoint_id, prospect.decisions)
             change = leaving_out(prospect.now)
             return Rewrite(wanted.checkpoint_id, "restore", lambda _: change(prospect.then), fields=fields)
         if prospect.loss is not None and not wanted.accept_loss:
             raise Refused(details(HTTPStatus.CONFLICT, "records-gone", prospect.loss))
-        return Rewrite(wanted.checkpoint_id, "restore", decision=self._accepted(prospect))
+        return Rewrite(wanted.checkpoint_id, "restore", decisions=self._accepted(prospect))
 
-    def _caught_up(self, source: str, taken: int) -> dict[str, Any]:
-        """What the manifest says of the decisions: a worker that took one in again would owe again what is skipped."""
-        manifest = self._store.manifest(source)
-        fields: dict[str, Any] = {"decisions": taken}
-        missed = islice(self._folder.decisions.all(), manifest.decisions, taken)
-        if any(isinstance(each, ResetBreaker) for each in missed):
-            fields["trainer_state"] = {**manifest.trainer_state, "breaker": None}
-        return fields
-
-    def _accepted(self, prospect: Prospect) -> AcceptLoss | None:
+    def _accepted(self, prospect: Prospect) -> list[Decision]:
         """What is gone is known, so that it won't be a problem once it is booked as lost."""
         topic_id, starts = prospect.now.generation.topic_id, self._lag.starts() or {}
         known = Decided(self._folder.decisions.all()).losses(topic_id)
         gone = {each.partition: starts.get(each.partition, 0) for each in prospect.partitions if each.gone}
         before = {partition: start for partition, start in gone.items() if start > known.get(partition, 0)}
-        return AcceptLoss(at=time.time(), topic_id=topic_id, before=before) if before else None
+        return [AcceptLoss(at=time.time(), topic_id=topic_id, before=before)] if before else []
 
     async def _skip_for_good(self, source: str, made: str) -> None:
         """In the checkpoint made it is excluded; as a decision it is so in every older one, too. Once only: what is
