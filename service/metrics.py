@@ -159,9 +159,10 @@ class Metrics(WorkerListener):
             self._headroom.labels(*labels).set(float("nan") if lag.headroom is None else lag.headroom.seconds)
 
     def _set_checkpoint(self) -> None:
+        """Which one is newer their ids say; clocks are set back at times."""
         view = self._view
-        derived_at = view.durable.created_at_s if view.durable is not None else float("-inf")
-        if view.committed is not None and view.committed_at is not None and view.committed_at >= derived_at:
+        derived = view.durable.checkpoint_id if view.durable is not None else ""
+        if view.committed is not None and view.committed_at is not None and view.committed.checkpoint_id >= derived:
             self._save_size.set(view.committed.size_bytes)
             self._save_time.set(view.committed_at)
         elif view.durable is not None:

@@ -141,4 +141,5 @@ def _durable(info: CheckpointInfo, ledger: Ledger) -> Durable:
         for each in ledger.partitions()
     ]
     records = {str(kind): count for kind, count in ledger.counts().items()}
-    return Durable(info.step or 0, info.created_at, info.size_bytes, records, partitions, ledger.generation.topic_id)
+    topic_id = ledger.generation.topic_id
+    return Durable(info.id, info.step or 0, info.created_at, info.size_bytes, records, partitions, topic_id)

@@ -23,6 +23,7 @@ class Desired(StrEnum):
 class Durable(NamedTuple):
     """What the newest checkpoint says: the truth while no worker does. topic_id: of the topic its ledger is about."""
 
+    checkpoint_id: str
     step: int
     created_at_s: float
     size_bytes: int

@@ -68,22 +68,22 @@ def test_a_transaction_outlives_its_coordinator(
     cluster: KafkaCluster, tmp_path_factory: pytest.TempPathFactory, results: Results
 ) -> None:
     servers, name = cluster.bootstrap_servers, "coordinated"
-    cluster.create(name, 2)
-    produce(servers, name, map(witness_record, range(40)), partitions=2)
+    cluster.create(name, 3)  # one for each broker to lead, the coordinator too: else its end wouldn't be felt
+    produce(servers, name, map(witness_record, range(40)), partitions=3)
     with Service(tmp_path_factory.mktemp("coordinated"), servers, name, WITNESS | ALL_TRAINED) as service:
         service.until(lambda status: status["records"]["trained"] == 40)
         recoveries = []
         for first, commit in ((100, True), (200, False)):
             writer = transaction(servers)
-            send(writer, name, range(first, first + 40))
+            send(writer, name, range(first, first + 40), partitions=3)
             lookout, coordinator = Lookout(service), cluster.coordinator()
             trained = service.status()["records"]["trained"]
             cluster.brokers[coordinator].kill()
             killed = time.monotonic()
             visible = sees_degraded(lookout)
-            send(writer, name, range(first + 40, first + 80))
+            send(writer, name, range(first + 40, first + 80), partitions=3)
             writer.commit_transaction(PATIENCE_S) if commit else writer.abort_transaction(PATIENCE_S)
-            produce(servers, name, map(witness_record, range(first + 80, first + 90)), partitions=2)
+            produce(servers, name, map(witness_record, range(first + 80, first + 90)), partitions=3)
             resumed_after(service, trained)
             recoveries.append(time.monotonic() - killed)
             cluster.restart(coordinator)

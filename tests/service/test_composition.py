@@ -119,7 +119,7 @@ def test_progress_counts_from_where_the_run_began() -> None:
             PartitionStatus(topic="t", partition=p, origin=0, position=o, fetched=o, trained=0, checkpointed=0)
             for p, o in enumerate(positions)
         ]
-        view.durable = Durable(0, 0.0, 0, {}, partitions, "id")
+        view.durable = Durable("e000001-s000000001", 0, 0.0, 0, {}, partitions, "id")
         return count()
 
     assert [at(4, 5), at(7, 5), at(12, 9)] == [(0, 6), (3, 6), (6, 6)]

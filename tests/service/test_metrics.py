@@ -1,12 +1,14 @@
 """Counters and gauges from frames."""
 
+import time
+
 from prometheus_client import CollectorRegistry
 
 from service.lag import Lag
 from service.metrics import Metrics
 from service.worker_life import Ending, Reason
-from service.worker_view import WorkerView
-from streaming.control.messages import Problem, Sample, Status, WorkerState
+from service.worker_view import Durable, WorkerView
+from streaming.control.messages import Committed, Problem, Sample, Status, WorkerState
 
 
 def frame(**counters: float) -> Status:
@@ -63,3 +65,24 @@ def test_each_problem_has_a_series_while_it_stands() -> None:
     view.outage = None
     metrics.refresh()
     assert registry.get_sample_value("penstock_problem", {"reason": "kafka-unavailable"}) is None
+
+
+def test_the_newest_checkpoint_is_the_one_of_the_greatest_id_also_when_the_clock_was_set_back() -> None:
+    registry, view = CollectorRegistry(), WorkerView(60)
+    metrics = Metrics(registry, view, Lag())
+
+    def shown() -> float | None:
+        metrics.refresh()
+        return registry.get_sample_value("penstock_checkpoint_last_success_timestamp_seconds")
+
+    view.durable = Durable("e000002-s000000007", 1, time.time() + 3600, 10, {}, [], "id")
+    assert shown() == view.durable.created_at_s
+    view.commit(
+        Committed(
+            checkpoint_id="e000003-s000000008", cause="periodic", step=2, size_bytes=10, duration_s=0.1, stall_s=0.1,
+            positions={}, request_ids=[],
+        )
+    )  # fmt: skip
+    assert shown() == view.committed_at
+    view.durable = Durable("e000004-s000000009", 1, 5.0, 10, {}, [], "id")  # a restore, derived by the service
+    assert shown() == 5.0

@@ -24,7 +24,7 @@ class Stopped:
             PartitionStatus(topic="t", partition=p, origin=0, position=50, fetched=50, trained=50, checkpointed=50)
             for p in (0, 1)
         ]
-        self.view.durable = Durable(7, 0.0, 0, {}, partitions, "id")
+        self.view.durable = Durable("e000001-s000000001", 7, 0.0, 0, {}, partitions, "id")
         self.guard = RetentionGuard(self.view, self.lag, self.broker)
         self.lag.observe({0: 100, 1: 100}, now=0.0)
 
