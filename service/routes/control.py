@@ -42,7 +42,10 @@ def router(view: WorkerView, supervisor: Supervisor, guard: Guard) -> APIRouter:
 
     @routes.post("/stop")
     async def stop(drain: Drain = False) -> DesiredBody:
-        """End the worker after a last checkpoint; memory and device are free then."""
+        """End the worker after a last checkpoint; memory and device are free then.
+
+        A drain that takes too long ends at a second stop without one.
+        """
         return await told(Desired.STOPPED, drain)
 
     @routes.post("/start")
