@@ -111,7 +111,11 @@ def router(shelf: Shelf, desk: SaveDesk, curator: Curator, guard: Guard) -> APIR
         wanted: Annotated[SaveRequest | None, Body()] = None,
         idempotency_key: IdempotencyKey = None,
     ) -> Operation:
-        """Take a checkpoint as soon as a worker can. A request that equals an unfinished one joins it."""
+        """Take a checkpoint as soon as a worker can.
+
+        A request that equals an unfinished one joins it, and so does one without label and pin while a save is being
+        written: what was trained since that began is not in it. With a label of its own there is always a new one.
+        """
         return await accepted(desk.request(wanted or SaveRequest(), idempotency_key), response)
 
     @routes.get("", responses=documented(422, 503))
