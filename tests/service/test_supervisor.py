@@ -260,7 +260,7 @@ def test_no_worker_starts_while_the_disk_refuses_and_one_does_as_soon_as_it_is_m
         epoch.rmdir()
         aside.rename(epoch)
         await bench.reach(lambda: bench.view.state is WorkerState.TRAINING)
-        assert (bench.view.epoch, bench.view.problems) == (2, [])
+        assert bench.view.problems == []
         epoch.rename(aside)
         epoch.mkdir()
         os.kill(bench.view.pid, signal.SIGKILL)
