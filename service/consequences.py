@@ -1,13 +1,18 @@
 """What going back to a checkpoint means: what would be trained again, and what of that the topic has no more."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from itertools import islice
 from typing import Any, NamedTuple
 
 from pyroaring import BitMap64
 
 from service.decisions import Decisions
+from service.excision import OTHER_LIFE, Excision, excised, leave_out, refuse_what_is_still_to_come
 from service.lag import Lag
+from service.operation import Stretch
+from service.problem_details import details
+from service.work_desk import Refused
 from streaming.checkpoints.store import CheckpointStore
 from streaming.control.decisions import ResetBreaker
 from streaming.decided import caught_up
@@ -83,6 +88,7 @@ class Prospect(NamedTuple):
     """A checkpoint against the newest one. now, then: their ledgers with every decision taken in that there is.
 
     newest, decisions: the newest one's id, and how many decisions it has itself taken in. same_life: of the topic.
+    excisions: left out of `then`, which knows of them already.
     """
 
     newest: str
@@ -90,6 +96,7 @@ class Prospect(NamedTuple):
     now: Ledger
     then: Ledger
     same_life: bool
+    excisions: list[Excision]
     partitions: list[Consequence]
 
     @property
@@ -114,8 +121,9 @@ class Prospects:
         self._decisions = decisions
         self._lag = lag
 
-    def of(self, identifier: str, newest: str | None = None) -> Prospect:
-        """newest: another one to be compared with. Blocks. Raises CheckpointError."""
+    def of(self, identifier: str, newest: str | None = None, exclude: Sequence[Stretch] = ()) -> Prospect:
+        """newest: another one to be compared with. Blocks. Raises CheckpointError, and Refused for what of `exclude`
+        can't be."""
         then, known = self._store.manifest(identifier), self._store.ledger(identifier)
         if newest is None:
             found, _ = self._store.newest_valid()  # what a worker would restore
@@ -125,12 +133,18 @@ class Prospects:
         now, decisions = self._store.manifest(newest), self._decisions.all()
         before = caught_up(known, decisions, then.decisions)
         after = caught_up(self._store.ledger(newest), decisions, now.decisions)
+        same_life = then.generation.topic_id == after.generation.topic_id
+        if exclude and not same_life:
+            raise Refused(details(HTTPStatus.CONFLICT, "topic-recreated", OTHER_LIFE))
+        refuse_what_is_still_to_come(after, exclude, self._lag.ends())
+        excisions = excised(before, exclude)
         return Prospect(
             newest,
             now.decisions,
             after,
-            before,
-            then.generation.topic_id == after.generation.topic_id,
+            leave_out(before, excisions),
+            same_life,
+            excisions,
             consequences(after, before, self._lag.starts()),
         )
 

@@ -1,4 +1,4 @@
-"""Puts a new checkpoint at the head of the line while no worker runs; once, whatever is killed meanwhile."""
+"""Puts a new checkpoint at the head of the line while no worker works; once, whatever is killed meanwhile."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -42,7 +42,7 @@ class Made(NamedTuple):
 
 
 class Head:
-    """The worker is shut down for it, and the next one begins with the new checkpoint."""
+    """The worker lets go of its work for it, and begins again with the new checkpoint."""
 
     def __init__(
         self, store: CheckpointStore, folder: ServiceFolder, supervisor: Supervisor, operations: Operations

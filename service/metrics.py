@@ -113,7 +113,7 @@ class Metrics(WorkerListener):
                 self._save_failures.inc()
 
     def worker_gone(self, ending: Ending) -> None:
-        self._last_reason = ending.reason
+        self._last_reason = None if ending.reason is Reason.PARKED else ending.reason
 
     def refresh(self) -> None:
         """Set the gauges; call it before the registry is read."""

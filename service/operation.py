@@ -49,13 +49,29 @@ class VerifyRequest(_Part):
     checkpoint_id: str
 
 
+class Stretch(_Part):
+    """Offsets `[start, stop)` of one partition."""
+
+    partition: int = Field(ge=0, lt=2**31)
+    start: Offset
+    stop: Offset
+
+    @model_validator(mode="after")
+    def _half_open(self) -> Self:
+        if self.start >= self.stop:
+            raise ValueError("a stretch is [start, stop) with start < stop")
+        return self
+
+
 class RestoreRequest(_Part):
-    """records: whether what was settled since then is trained again, or left out for good."""
+    """records: whether what was settled since then is trained again, or left out for good. exclude: left out in any
+    case."""
 
     rewrites: ClassVar[bool] = True
     checkpoint_id: str
     records: Literal["retrain", "skip"]
     accept_loss: bool
+    exclude: list[Stretch] = []
 
 
 class RequeueRequest(_Part):

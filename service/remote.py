@@ -148,19 +148,36 @@ def restore(
         Literal["retrain", "skip"], typer.Option(help="What was settled since: train it again, or leave it out.")
     ] = "retrain",
     accept_loss: Annotated[bool, typer.Option("--accept-loss", help="Though some of it is gone.")] = False,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PARTITION:START:STOP",
+            help="Leave these offsets [START, STOP) out for good; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell the consequences.")] = False,
     wait: Wait = True,
     timeout_s: TimeoutS = TIMEOUT_S,
     as_json: AsJson = False,
 ) -> None:
     """Go back to a checkpoint; prints the new one that the worker begins with."""
-    body = {"records": records, "accept_loss": accept_loss, "dry_run": dry_run}
+    stretches = [_stretch(each) for each in exclude or []]
+    body = {"records": records, "accept_loss": accept_loss, "exclude": stretches, "dry_run": dry_run}
     with service_at(url, token) as service:
         answer = service.post(f"/v1/checkpoints/{identifier}/restore", body)
         if dry_run:
             show_answer(answer, as_json, _print_consequences)
         else:
             show_answer(service.wait_for(answer, timeout_s) if wait else answer, as_json, _print_operation)
+
+
+def _stretch(text: str) -> dict[str, int]:
+    try:
+        partition, start, stop = (int(part) for part in text.split(":"))
+    except ValueError:
+        raise typer.BadParameter(f"{text}: must be PARTITION:START:STOP, such as 0:1200:1300") from None
+    return {"partition": partition, "start": start, "stop": stop}
 
 
 def _print_status(status: dict[str, Any]) -> None:
@@ -217,4 +234,7 @@ def _print_consequences(told: dict[str, Any]) -> None:
     what = "trained again" if told["records"] == "retrain" else "left out"
     gone = "unknown how many" if told["gone"] is None else told["gone"]
     console.print(f"{told['again']} records would be {what}, {gone} of them are gone from the topic")
-    print_table(("topic", "partition", "position", "again", "trained", "gone"), told["partitions"])
+    if any(each["kept"] for each in told["partitions"]):
+        console.print("some of what is to be excluded is trained in that checkpoint already: restore an older one")
+    names = ("topic", "partition", "position", "again", "trained", "gone", "excluded", "kept")
+    print_table(names, told["partitions"])

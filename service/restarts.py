@@ -27,6 +27,9 @@ class RestartBudget:
         self._backoff_s = backoff_s
         self.deaths = deaths
 
+    def dump(self) -> dict[str, int]:
+        return {"deaths": self.deaths}
+
     def died(self) -> float | None:
         """Count a death: seconds to wait before the next start, None when there shall be none."""
         self.deaths += 1

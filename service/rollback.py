@@ -9,6 +9,7 @@ from http import HTTPStatus
 import structlog
 
 from service.consequences import Prospect, Prospects, leaving_out
+from service.excision import OTHER_LIFE, leave_out, refuse_what_is_learnt
 from service.folder import RETRY_S, ServiceFolder
 from service.head import Head, Rewrite
 from service.lag import Lag
@@ -26,7 +27,6 @@ from streaming.errors import CheckpointError
 from streaming.ledger.intervals import intervals
 
 KIND = "restore"
-OTHER_LIFE = "that checkpoint is about another life of the topic, so there is nothing to skip; use retrain"
 CUT = "the log was cut short, and no checkpoint knows it yet: resolve that problem first, it then holds for every one"
 _log = structlog.get_logger()
 
@@ -73,21 +73,32 @@ class Rollback:
     async def _prepare(self, wanted: RestoreRequest) -> Rewrite:
         if self._view.failure is not None and self._view.failure.type == "log-truncated":
             raise Refused(details(HTTPStatus.CONFLICT, "log-truncated", CUT))
-        if wanted.records == "retrain":
+        if wanted.records == "retrain" or wanted.exclude:
             await self._lag.first_look()
         return await asyncio.to_thread(self._rewrite, wanted)
 
     def _rewrite(self, wanted: RestoreRequest) -> Rewrite:
-        prospect = self._prospects.of(wanted.checkpoint_id)
+        source = wanted.checkpoint_id
+        prospect = self._prospects.of(source, exclude=wanted.exclude)
+        refuse_what_is_learnt(source, prospect.excisions)
+        decisions = self._left_out(prospect)
         if wanted.records == "skip":
             if not prospect.same_life:
                 raise Refused(details(HTTPStatus.CONFLICT, "topic-recreated", OTHER_LIFE))
-            fields = self._prospects.taken_in(wanted.checkpoint_id, prospect.decisions)
+            fields = self._prospects.taken_in(source, prospect.decisions)
             change = leaving_out(prospect.now)
-            return Rewrite(wanted.checkpoint_id, "restore", lambda _: change(prospect.then), fields=fields)
+            return Rewrite(source, "restore", lambda _: change(prospect.then), fields=fields, decisions=decisions)
         if prospect.loss is not None and not wanted.accept_loss:
             raise Refused(details(HTTPStatus.CONFLICT, "records-gone", prospect.loss))
-        return Rewrite(wanted.checkpoint_id, "restore", decisions=self._accepted(prospect))
+        decisions += self._accepted(prospect)
+        if not prospect.excisions:
+            return Rewrite(source, "restore", decisions=decisions)
+        return Rewrite(source, "restore", lambda saved: leave_out(saved, prospect.excisions), decisions=decisions)
+
+    def _left_out(self, prospect: Prospect) -> list[Decision]:
+        """In every older checkpoint, too: a later restore of one doesn't bring them back."""
+        offsets = {each.partition: list(intervals(each.excluded)) for each in prospect.excisions if each.excluded}
+        return [Skip(at=time.time(), topic_id=prospect.now.generation.topic_id, offsets=offsets)] if offsets else []
 
     def _accepted(self, prospect: Prospect) -> list[Decision]:
         """What is gone is known, so that it won't be a problem once it is booked as lost."""

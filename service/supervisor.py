@@ -10,9 +10,11 @@ import structlog
 
 from service.deciding import Deciding
 from service.folder import RETRY_S, ServiceFolder
+from service.parking import Parking
 from service.restarts import RestartBudget, WorkerFailed
 from service.worker_life import Ending, Reason, WorkerLife, WorkerListener
-from service.worker_view import Desired, Durable, WorkerView
+from service.worker_link import WorkerLink
+from service.worker_view import WORKING, Desired, Durable, WorkerView
 from streaming.control.decisions import Decision
 from streaming.control.messages import (
     Committed,
@@ -34,7 +36,7 @@ _log = structlog.get_logger()
 
 
 class Supervisor(WorkerListener):
-    """One worker at a time, reaped before the next. `run()` is its life; the rest may be called at any time.
+    """One worker at a time, reaped or parked before the next. `run()` is its life; the rest may be called at any time.
 
     command: what starts a worker; `--channel-fd N` is added. configuration: the settings a worker receives.
     durable: reads the newest checkpoint (blocks; runs on a thread).
@@ -64,6 +66,7 @@ class Supervisor(WorkerListener):
         self._halted_for: str | None = None
         self._dismissed = False
         self._life: WorkerLife | None = None
+        self._parking = Parking()
         self._crashed: str | None = None
         self._deciding = Deciding(folder, self.send)
         self._budget = RestartBudget(settings.restart_budget, settings.restart_backoff_s)
@@ -89,6 +92,7 @@ class Supervisor(WorkerListener):
             finished = await self._lives(until)
         finally:
             self._at_rest.set()
+            await self._parking.release()
         self._view.end(WorkerState.STOPPED, "the service was stopped")
         return finished
 
@@ -106,13 +110,13 @@ class Supervisor(WorkerListener):
     async def halted(self, why: str) -> AsyncIterator[None]:
         """No worker runs inside; afterwards one is started, also in a service that had failed.
 
-        The worker that runs now gets the grace time for its final checkpoint. One caller at a time. If the body
-        raises, a service that had failed stays so.
+        The worker that runs now gets the grace time for its final checkpoint; one that can keeps process, device and
+        model for afterwards. One caller at a time. If the body raises, a service that had failed stays so.
         """
         assert self._halted_for is None
         self._halted_for = why
         self._changed.set()
-        self._dismiss()
+        self._dismiss(keep=self._view.state in WORKING)
         try:
             await self._at_rest.wait()
             yield
@@ -124,7 +128,7 @@ class Supervisor(WorkerListener):
     def start_again(self) -> None:
         """What was wrong has been answered: a failed service tries again, with the whole budget of restarts."""
         self._budget.deaths = 0
-        self._folder.restarts.write_soon(self._deaths)
+        self._folder.restarts.write_soon(self._budget.dump)
         if self._view.failure is not None:
             self._view.recover()
             self._again.set()
@@ -164,11 +168,11 @@ class Supervisor(WorkerListener):
         else:
             self._dismiss()
 
-    def _dismiss(self) -> None:
-        """The worker that runs is to leave, which is no failure of its."""
+    def _dismiss(self, keep: bool = False) -> None:
+        """The worker that runs is to leave, or to let go of its work, which is no failure of its."""
         self._dismissed = True
         if self._life is not None:
-            self._life.shut_down()
+            (self._life.park if keep else self._life.shut_down)()
 
     async def _lives(self, until: dict[int, int] | None) -> bool:
         while not self._stop.is_set():
@@ -183,7 +187,7 @@ class Supervisor(WorkerListener):
                 continue
             if ending.finished:
                 return True
-            if ending.reason is Reason.HALTED or self._stop.is_set():
+            if ending.reason in (Reason.HALTED, Reason.PARKED) or self._stop.is_set():
                 continue
             if ending.failed is not None:
                 raise WorkerFailed(ending.failed)
@@ -195,6 +199,7 @@ class Supervisor(WorkerListener):
         if (why := self._halted_for) is not None:
             self._view.halt(why)
         else:
+            await self._parking.release()
             self._view.durable = await asyncio.to_thread(self._durable)
             if self._wanted or self._halted_for is not None:
                 return
@@ -250,13 +255,16 @@ class Supervisor(WorkerListener):
 
     async def _one_life(self, epoch: int, until: dict[int, int] | None) -> Ending:
         self._dismissed = False
-        self._life = WorkerLife(self._command, self._view, self._listeners, self._settings.grace_s)
+        link = await self._parking.take() or WorkerLink(self._command)
+        self._life = WorkerLife(link, self._view, self._listeners, self._settings.grace_s)
         try:
             ending = await self._life.run(lambda: self._configure(epoch, until))
         finally:
             self._life = None
         self._crashed = ending.crashed
-        if self._dismissed:
+        if ending.parked is not None:
+            self._parking.keep(ending.parked)
+        elif self._dismissed:
             ending = ending._replace(reason=Reason.HALTED)
         self._view.end(WorkerState.RESTARTING, f"the worker ended: {ending.detail}")
         self._view.durable = await asyncio.to_thread(self._durable)
@@ -266,7 +274,7 @@ class Supervisor(WorkerListener):
 
     async def _before_restart(self, ending: Ending) -> None:
         wait_s = self._budget.died()
-        self._folder.restarts.write_soon(self._deaths)
+        self._folder.restarts.write_soon(self._budget.dump)
         if wait_s is None:
             text = f"the worker died {self._budget.deaths} times without a new checkpoint, last with: {ending.detail}"
             raise WorkerFailed(Problem(type="restart-budget-exhausted", detail=text, since=time.time()))
@@ -274,9 +282,6 @@ class Supervisor(WorkerListener):
         self._view.expect_report(time.monotonic() + wait_s)
         _log.warning("worker_restarting", reason=ending.reason, detail=ending.detail, wait_s=wait_s)
         await self._wait_while(lambda: self._wanted, wait_s)
-
-    def _deaths(self) -> dict[str, int]:
-        return {"deaths": self._budget.deaths}
 
     def worker_started(self) -> None:
         if not self._wanted:  # that was said before it could hear
@@ -287,7 +292,7 @@ class Supervisor(WorkerListener):
             case Committed():
                 _log.info("checkpoint_committed", **message.model_dump(exclude={"kind", "positions", "request_ids"}))
                 if self._budget.committed(message.cause):
-                    self._folder.restarts.write_soon(self._deaths)
+                    self._folder.restarts.write_soon(self._budget.dump)
             case SaveFailed(detail=detail):
                 _log.error("checkpoint_failed", detail=detail)
             case Quarantined():

@@ -18,6 +18,8 @@ from streaming.control.messages import (
     Failed,
     Finished,
     Greeting,
+    Park,
+    Parked,
     Problem,
     Shutdown,
     Status,
@@ -41,12 +43,13 @@ class Reason(StrEnum):
     STALLED = "stalled"
     PROTOCOL = "protocol"
     HALTED = "halted"
+    PARKED = "parked"
 
 
 class Ending(NamedTuple):
     """detail: one clause for people, such as `exit code 3`. failed: the worker's own reason not to try again.
 
-    crashed: the signal of a native crash, such as SIGSEGV.
+    crashed: the signal of a native crash, such as SIGSEGV. parked: the process that waits for another configuration.
     """
 
     reason: Reason
@@ -54,6 +57,7 @@ class Ending(NamedTuple):
     failed: Problem | None
     finished: bool
     crashed: str | None = None
+    parked: WorkerLink | None = None
 
 
 class WorkerListener(Protocol):
@@ -73,32 +77,36 @@ class WorkerListener(Protocol):
 
 
 class WorkerLife:
-    """Runs one worker: feeds the view and the listeners, kills it when it is silent for too long."""
+    """Runs one worker: feeds the view and the listeners, kills it when it is silent for too long.
 
-    def __init__(
-        self, command: Sequence[str], view: WorkerView, listeners: Sequence[WorkerListener], grace_s: float
-    ) -> None:
+    link: to one that hasn't been started, or that was parked.
+    """
+
+    def __init__(self, link: WorkerLink, view: WorkerView, listeners: Sequence[WorkerListener], grace_s: float) -> None:
         self._view = view
         self._listeners = listeners
         self._grace_s = grace_s
         self._changed = asyncio.Event()
-        self._link = WorkerLink(command, self._said, self._changed.set)
+        self._link = link
         self._leave_by: float | None = None
         self._failed: Problem | None = None
         self._finished = False
+        self._parked = False
         self._stalled_s: float | None = None
 
     async def run(self, configuration: Callable[[], Configure]) -> Ending:
-        """From start to reaped. Raises nothing that the worker could cause.
+        """From start to reaped, or parked. Raises nothing that the worker could cause.
 
         configuration: asked for once the worker can hear, so that nothing said to it before then is missed.
         """
+        self._link.listen(self._said, self._changed.set)
+        kept = self._link.pid
         try:
-            pid = await self._link.start()
+            pid = kept or await self._link.start()
         except OSError as error:
             return Ending(Reason.NOT_STARTED, f"it could not be started: {error.strerror}", None, False)
         configure = configuration()
-        _log.info("worker_started", pid=pid, epoch=configure.epoch)
+        _log.info("worker_started", pid=pid, epoch=configure.epoch, kept=kept is not None)
         self._view.begin(pid, configure.epoch)
         self._link.send(configure)
         if self._leave_by is not None:  # asked to leave while it was being started
@@ -106,6 +114,8 @@ class WorkerLife:
         for listener in self._listeners:
             listener.worker_started()
         await self._watch()
+        if self._parked:
+            return Ending(Reason.PARKED, "it waits for another configuration", None, False, parked=self._link)
         await self._hear_last_words()
         ending = self._ending()
         _log.info("worker_exited", pid=pid, reason=ending.reason, detail=ending.detail)
@@ -116,17 +126,28 @@ class WorkerLife:
 
     def shut_down(self) -> None:
         """Ask it to finish within the grace time; it is killed when that is over."""
-        margin_s = min(2.0, 0.2 * self._grace_s)
-        self._link.send(Shutdown(deadline_s=self._grace_s - margin_s))
-        self._view.state, self._view.doing = WorkerState.DRAINING, "the worker is shutting down"
-        self._leave_within(self._grace_s)
+        self._end_with(Shutdown(deadline_s=self._deadline_s), "the worker is shutting down")
+
+    def park(self) -> None:
+        """As `shut_down`, but the process stays, if it obeys."""
+        self._end_with(Park(deadline_s=self._deadline_s), "the worker lets go of its work")
 
     def kill(self) -> None:
         self._link.kill()
 
+    @property
+    def _deadline_s(self) -> float:
+        """For the worker, which is killed a little later."""
+        return self._grace_s - min(2.0, 0.2 * self._grace_s)
+
+    def _end_with(self, message: ToWorker, doing: str) -> None:
+        self._link.send(message)
+        self._view.state, self._view.doing = WorkerState.DRAINING, doing
+        self._leave_within(self._grace_s)
+
     async def _watch(self) -> None:
-        """Until the process has ended and is reaped."""
-        while self._link.exit_code is None:
+        """Until the process has ended and is reaped, or is parked."""
+        while self._link.exit_code is None and not self._parked:
             if self._link.closed:
                 self._leave_within(FAREWELL_S)
             if self._leave_by is not None and time.monotonic() > self._leave_by:
@@ -194,6 +215,9 @@ class WorkerLife:
             case Failed(problem=problem):
                 self._failed = problem
                 self._leave_within(FAREWELL_S)
+            case Parked():
+                self._parked = True
+                self._changed.set()
             case Finished(checkpoint_id=identifier):
                 _log.info("bounded_run_finished", checkpoint_id=identifier)
                 self._finished = True

@@ -17,21 +17,27 @@ MAX_LINE_BYTES = 16 << 20
 class WorkerLink(asyncio.Protocol):
     """Starts a worker, talks to it, kills it, reaps it. Everything happens on the event loop's thread.
 
-    on_message: called for each message. on_change: called when the channel has closed or the process has ended.
+    Whoever listens is told each message, and when the channel has closed or the process has ended.
     """
 
-    def __init__(
-        self, command: Sequence[str], on_message: Callable[[ToSidecar], None], on_change: Callable[[], None]
-    ) -> None:
+    def __init__(self, command: Sequence[str]) -> None:
         self._command = command
-        self._on_message = on_message
-        self._on_change = on_change
+        self._on_message: Callable[[ToSidecar], None] = lambda _: None
+        self._on_change: Callable[[], None] = lambda: None
         self._process: subprocess.Popen[bytes] | None = None
         self._transport: asyncio.Transport | None = None
         self._exit_descriptor = -1
         self._received = bytearray()
         self.closed = False
         self.fault: str | None = None
+
+    def listen(self, on_message: Callable[[ToSidecar], None], on_change: Callable[[], None]) -> None:
+        """From now on; a worker that was parked has another listener afterwards."""
+        self._on_message, self._on_change = on_message, on_change
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
 
     async def start(self) -> int:
         """Start the process in a session of its own; its pid. Raises OSError.

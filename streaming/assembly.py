@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from importlib.metadata import version
+from typing import NamedTuple
 
 import structlog
 import tensorflow as tf
@@ -47,8 +48,20 @@ TENSORFLOW, TENSORFLOW_IO = "2.16.", "0.37.1"
 _log = structlog.get_logger()
 
 
-def assemble(settings: Settings, configure: Configure, channel: Channel, watch: Watch, wake: threading.Event) -> Worker:
-    """The worker, ready to run. Raises PenstockError for what can't work."""
+class Standing(NamedTuple):
+    """What a worker keeps when it is parked and begins again. guilty: what was being decoded, as (partition, offset),
+    when the last process died natively."""
+
+    device: str
+    reader: str
+    trainer: Trainer
+    decoder: Decoder
+    noting: Noting
+    guilty: list[tuple[int, int]]
+
+
+def prepare(settings: Settings, crashed: bool, channel: Channel) -> Standing:
+    """Takes the device and builds the model. Raises PenstockError for what can't work."""
     client, reader = chosen(settings.kafka)
     if client == "tensorflow-io":
         check_versions()
@@ -58,7 +71,21 @@ def assemble(settings: Settings, configure: Configure, channel: Channel, watch: 
     channel.send(Allowance(state=WorkerState.RESTORING, seconds=RESTORE_S, doing="building the model"))
     trainer = Trainer(build_model(settings), settings)
     decoder = build_decoder(settings, labels=trainer.labels)
-    crashed_at, noting = _decoding_slots(settings, configure)
+    guilty, noting = _decoding_slots(settings, crashed)
+    return Standing(device, reader, trainer, decoder, noting, guilty)
+
+
+def assemble(
+    standing: Standing,
+    settings: Settings,
+    configure: Configure,
+    channel: Channel,
+    watch: Watch,
+    wake: threading.Event,
+) -> Worker:
+    """The worker, ready to run from the newest checkpoint. Raises PenstockError for what can't work."""
+    channel.send(Allowance(state=WorkerState.RESTORING, seconds=RESTORE_S, doing="reading the newest checkpoint"))
+    trainer, decoder, noting = standing.trainer, standing.decoder, standing.noting
     scoring = Scoring(trainer, decoder, noting, settings.evaluation, settings.pipeline.batch_size, time.monotonic)
     tally, store = Tally(), CheckpointStore(settings.checkpoint_directory)
     letters = DeadLetters(settings.kafka, f"penstock-{settings.name}-letters")
@@ -68,14 +95,16 @@ def assemble(settings: Settings, configure: Configure, channel: Channel, watch: 
     saver = Saver(store, settings.checkpoint, time.monotonic, confirm)
     store.clean()
     manifest, passed_over = restore(settings, store, learning, book, decided, saver)
-    if crashed_at and book.is_open:
-        _quarantine_guilty(settings, crashed_at, trainer.labels, channel, book, decided)
+    if standing.guilty and book.is_open:
+        _quarantine_guilty(settings, standing.guilty, trainer.labels, channel, book, decided)
+        standing.guilty.clear()
     channel.send(Allowance(state=WorkerState.RESTORING, seconds=RESTORE_S, doing="compiling the training step"))
     trainer.compile()
 
     feed = Feed(lambda ranges, intake: build_chain(ranges, *_chain_parts(settings, decoder, noting, intake)))
     guard = TopicGuard(book, decided, stop_on_loss=settings.kafka.on_data_loss == "stop")
     reading = Reading(settings, book, watch, feed, tally, guard, configure.until)
+    device, reader = standing.device, standing.reader
     report = Report(channel, tally, book, watch, letters, learning, reading, decided, device=device, reader=reader)
     lineage = Lineage(configure.epoch, store.highest()[1] + 1, manifest.id if manifest else None)
     saving = Saving(
@@ -135,10 +164,10 @@ def _decode_threads(settings: Settings) -> int:
     return settings.pipeline.decode_threads or len(os.sched_getaffinity(0)) + 1
 
 
-def _decoding_slots(settings: Settings, configure: Configure) -> tuple[list[tuple[int, int]], Noting]:
+def _decoding_slots(settings: Settings, crashed: bool) -> tuple[list[tuple[int, int]], Noting]:
     """What was being decoded when the last worker died natively, as (partition, offset); and slots for this one."""
     path = settings.checkpoint_directory / ".service" / "decoding"
-    crashed_at = interrupted(path) if configure.crashed else []
+    crashed_at = interrupted(path) if crashed else []
     slots = DecodingSlots(path, _decode_threads(settings) + 1, settings.pipeline.batch_size)  # one is for hold-outs
     return crashed_at, slots.open()
 

@@ -37,6 +37,10 @@ class Book:
         self._tally = tally
         self.newest_event_time_s: float | None = None
 
+    def close(self) -> None:
+        """For good: no letter is written any more."""
+        self._letters.stop()
+
     def open(self, ledger: Ledger, breaker: Mapping[str, Any] | None = None) -> None:
         """From now on this is the ledger. breaker: as `breaker_state` gave it to the same checkpoint."""
         counts = ledger.counts()

@@ -10,7 +10,7 @@ import structlog
 
 from streaming import logs
 from streaming.control.channel import Channel
-from streaming.control.messages import Allowance, Configure, Failed, Greeting, Problem, WorkerState
+from streaming.control.messages import Allowance, Configure, Failed, Greeting, Parked, Problem, WorkerState
 from streaming.errors import (
     CheckpointError,
     CheckpointMismatch,
@@ -24,7 +24,7 @@ from streaming.parent import die_with_parent
 from streaming.settings import Settings, parse_settings
 
 if TYPE_CHECKING:
-    from streaming.worker import Worker
+    from streaming.assembly import Standing
 
 IMPORT_S = 300.0
 FAILED = 1
@@ -41,9 +41,7 @@ def main(descriptor: int) -> None:
     configure = channel.configuration()
     code = 0
     try:
-        settings = parse_settings(configure.settings)
-        logs.configure(settings.service.log_level, "worker")
-        _compose(settings, configure, channel).run()
+        _live(configure, channel)
     except PenstockError as error:
         slug = _slug(error)
         _log.error("worker_failed", problem=slug, detail=str(error))
@@ -71,9 +69,31 @@ def _slug(error: PenstockError) -> str | None:
     return next((slug for kind, slug in slugs.items() if isinstance(error, kind)), None)
 
 
-def _compose(settings: Settings, configure: Configure, channel: Channel) -> "Worker":
+def _live(first: Configure, channel: Channel) -> None:
+    """From one configuration to the next, for as long as it is only parked in between. The model is built once."""
+    settings = parse_settings(first.settings)
+    logs.configure(settings.service.log_level, "worker")
     wake = threading.Event()
     channel.start(on_command=wake.set)
+    standing: Standing | None = None
+    configure = first
+    while True:
+        watch = _watch(settings, wake)
+        _first_contact(channel, watch, wake, settings)
+        if standing is None:
+            standing = _prepare(settings, first, channel)
+        from streaming.assembly import assemble
+
+        worker = assemble(standing, settings, configure, channel, watch, wake)
+        if not worker.run():
+            return
+        worker.let_go()
+        _log.info("worker_parked")
+        channel.send(Parked())
+        configure = channel.next_configuration()
+
+
+def _watch(settings: Settings, wake: threading.Event) -> Watch:
     watch = Watch(
         settings.kafka,
         f"penstock-{settings.name}-worker",
@@ -82,13 +102,16 @@ def _compose(settings: Settings, configure: Configure, channel: Channel) -> "Wor
         on_change=wake.set,
     )
     watch.start()
-    _first_contact(channel, watch, wake, settings)
+    return watch
+
+
+def _prepare(settings: Settings, configure: Configure, channel: Channel) -> "Standing":
     channel.send(Allowance(state=WorkerState.STARTING, seconds=IMPORT_S, doing="importing TensorFlow"))
     # TensorFlow prints every reader setting, passwords included, below level 1, and noise for every range below 3.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = max("1", os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"))
-    from streaming.assembly import assemble
+    from streaming.assembly import prepare
 
-    return assemble(settings, configure, channel, watch, wake)
+    return prepare(settings, configure.crashed is not None, channel)
 
 
 def _first_contact(channel: Channel, watch: Watch, wake: threading.Event, settings: Settings) -> None:

@@ -8,7 +8,7 @@ import structlog
 
 from streaming.book import Book
 from streaming.control.channel import Channel
-from streaming.control.messages import Decide, Drain, Finished, Pause, Resume, Save, Shutdown, WorkerState
+from streaming.control.messages import Decide, Drain, Finished, Park, Pause, Resume, Save, Shutdown, WorkerState
 from streaming.decided import Decided
 from streaming.errors import CheckpointError, TrainingStopped
 from streaming.feed import RoundEnded, RoundFailed
@@ -65,10 +65,11 @@ class Worker:
         self._paused = paused
         self._letters_ahead = 1 if settings.pipeline.deterministic else LETTERS_AHEAD
         self._leave_by: float | None = None
+        self._parking = False
         self._drain: Drain | None = None
 
-    def run(self) -> None:
-        """Until shutdown. Raises TrainingStopped when going on would do harm."""
+    def run(self) -> bool:
+        """Until shutdown, or until parked: True only then. Raises TrainingStopped when going on would do harm."""
         self._channel.obeyed = True
         while True:
             self._obey()
@@ -81,6 +82,16 @@ class Worker:
             self.tick()
         if self._book.is_open:
             self._leave(self._leave_by)
+        self._obey()  # a Shutdown may have come meanwhile
+        return self._parking
+
+    def let_go(self) -> None:
+        """Nothing is under way any more; a read that blocks ends when it can, and nobody hears of it."""
+        self._channel.obeyed = False
+        if self._reading.active:
+            self._reading.drop()
+        self._book.close()
+        self._watch.stop()
 
     def tick(self) -> None:
         """Report, if it is time to."""
@@ -108,8 +119,10 @@ class Worker:
                     self._decided.add(decision)
                 case Drain():
                     self._begin_to_drain(command)
+                case Park(deadline_s=deadline_s):
+                    self._leave_by, self._parking = time.monotonic() + deadline_s, True
                 case Shutdown(deadline_s=deadline_s):
-                    self._leave_by = time.monotonic() + deadline_s
+                    self._leave_by, self._parking = time.monotonic() + deadline_s, False
 
     def _begin_to_drain(self, command: Drain) -> None:
         """Where it matters where batches end, what is read is dropped: a last, short one would not be the same."""

@@ -17,8 +17,8 @@ from service.offsets import Edits, Outlook
 from service.operation import EditRequest, Operation
 from service.problems import HttpProblem, documented
 from service.routes.checkpoints import Half
-from service.routes.requests import IdempotencyKey, accepted
-from service.work_desk import Refused, WorkDesk
+from service.routes.requests import IdempotencyKey, accepted, refusals_told
+from service.work_desk import WorkDesk
 from service.worker_view import WorkerView
 from streaming.control.messages import WorkerState
 from streaming.ledger.intervals import intervals
@@ -108,7 +108,8 @@ def router(edits: Edits, work: WorkDesk, view: WorkerView, lag: Lag, guard: Guar
         wanted = EditRequest(partitions=body.partitions)
         await lag.first_look(LOOK_S)
         if body.dry_run:
-            found = await asyncio.to_thread(_look, edits, wanted)
+            with refusals_told():
+                found = await asyncio.to_thread(edits.outlook, wanted)
             told = EditDryRun(partitions=[_told(each) for each in found])
             return JSONResponse(told.model_dump(mode="json"))
 
@@ -116,18 +117,12 @@ def router(edits: Edits, work: WorkDesk, view: WorkerView, lag: Lag, guard: Guar
             if view.state is not WorkerState.STOPPED:
                 text = f"offsets change only while training is stopped, and it is {view.state}: POST /v1/stop first"
                 raise HttpProblem(HTTPStatus.CONFLICT, "not-stopped", text)
-            _look(edits, wanted)
+            with refusals_told():
+                edits.outlook(wanted)
 
         return await accepted(work.request(offsets.KIND, wanted, idempotency_key, look), response)
 
     return routes
-
-
-def _look(edits: Edits, wanted: EditRequest) -> list[Outlook]:
-    try:
-        return edits.outlook(wanted)
-    except Refused as refusal:
-        raise HttpProblem.of(refusal.problem) from refusal
 
 
 def _shown(ledger: Ledger, partition: int, lag: Lag) -> PartitionOffsets:

@@ -1,6 +1,7 @@
 """What routes that ask for slow work have in common: the 202's Location, the Idempotency-Key, and the refusals."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from fastapi import Header, Response
 from service.operation import Operation
 from service.operations import KeyReused, NotNow, TooMany
 from service.problems import HttpProblem
+from service.work_desk import Refused
 
 RETRY_AFTER_S = 5
 IdempotencyKey = Annotated[
@@ -31,3 +33,12 @@ async def accepted(asking: Awaitable[Operation], response: Response) -> Operatio
         raise HttpProblem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", text, headers) from error
     response.headers["Location"] = f"/v1/operations/{operation.id}"
     return operation
+
+
+@contextmanager
+def refusals_told() -> Iterator[None]:
+    """What a piece of work would refuse is refused already. Raises HttpProblem."""
+    try:
+        yield
+    except Refused as refusal:
+        raise HttpProblem.of(refusal.problem) from refusal

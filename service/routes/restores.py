@@ -13,12 +13,12 @@ from pyroaring import BitMap64
 from service import rollback, verification
 from service.auth import Guard
 from service.consequences import Consequence, Prospect, Prospects, leaving_out
+from service.excision import OTHER_LIFE, Excision, refuse_what_is_learnt
 from service.lag import Lag
-from service.operation import Operation, RestoreRequest, VerifyRequest
+from service.operation import Operation, RestoreRequest, Stretch, VerifyRequest
 from service.problems import HttpProblem, documented
-from service.rollback import OTHER_LIFE
 from service.routes.checkpoints import Half, Identifier, found
-from service.routes.requests import IdempotencyKey, accepted
+from service.routes.requests import IdempotencyKey, accepted, refusals_told
 from service.shelf import Shelf
 from service.work_desk import WorkDesk
 from streaming.errors import CheckpointDamaged
@@ -41,6 +41,14 @@ class RestoreBody(BaseModel):
     accept_loss: Annotated[bool, Field(description="Go back though records are gone that would be trained again.")] = (
         False
     )
+    exclude: Annotated[
+        list[Stretch],
+        Field(
+            max_length=10_000,
+            description="Left out for good, from this and every other checkpoint on: `[start, stop)` of a partition.",
+            examples=[[{"partition": 0, "start": 1200, "stop": 1300}]],
+        ),
+    ] = []
 
 
 class ConsequenceBody(BaseModel):
@@ -48,6 +56,8 @@ class ConsequenceBody(BaseModel):
 
     again: settled now and not in that checkpoint; trained: those of them that are in the weights now.
     gone: those of them that the topic has no more; null while nobody knows where its log begins.
+    excluded: what `exclude` leaves out. kept: what of it that checkpoint has trained or held out already; while there
+    is any, the restore is refused.
     """
 
     topic: str
@@ -58,6 +68,10 @@ class ConsequenceBody(BaseModel):
     intervals: list[Half]
     gone: int | None
     gone_intervals: list[Half]
+    excluded: int
+    excluded_intervals: list[Half]
+    kept: int
+    kept_intervals: list[Half]
 
 
 class DryRunBody(BaseModel):
@@ -104,34 +118,39 @@ def router(shelf: Shelf, work: WorkDesk, prospects: Prospects, lag: Lag, guard: 
     ) -> Operation | JSONResponse:
         """Go back to a checkpoint: it becomes the newest again, as a new one, and the worker begins with that."""
         wanted = body or RestoreBody()
-        if wanted.dry_run or (wanted.records == "retrain" and not wanted.accept_loss):
+        if wanted.dry_run or wanted.exclude or (wanted.records == "retrain" and not wanted.accept_loss):
             await lag.first_look(LOOK_S)
         if wanted.dry_run:
-            told = await asyncio.to_thread(lambda: _told(identifier, wanted, _prospect(shelf, prospects, identifier)))
+            told = await asyncio.to_thread(
+                lambda: _told(wanted, identifier, _prospect(shelf, prospects, identifier, wanted))
+            )
             return JSONResponse(told.model_dump(mode="json"))
 
         def look() -> None:
-            loss = _prospect(shelf, prospects, identifier).loss
-            if loss is not None and wanted.records == "retrain" and not wanted.accept_loss:
-                raise HttpProblem(HTTPStatus.CONFLICT, "records-gone", loss)
+            prospect = _prospect(shelf, prospects, identifier, wanted)
+            with refusals_told():
+                refuse_what_is_learnt(identifier, prospect.excisions)
+            if prospect.loss is not None and wanted.records == "retrain" and not wanted.accept_loss:
+                raise HttpProblem(HTTPStatus.CONFLICT, "records-gone", prospect.loss)
 
-        request = RestoreRequest(checkpoint_id=identifier, records=wanted.records, accept_loss=wanted.accept_loss)
+        request = RestoreRequest(checkpoint_id=identifier, **wanted.model_dump(exclude={"dry_run"}))
         return await accepted(work.request(rollback.KIND, request, idempotency_key, look), response)
 
     return routes
 
 
-def _prospect(shelf: Shelf, prospects: Prospects, identifier: str) -> Prospect:
+def _prospect(shelf: Shelf, prospects: Prospects, identifier: str, wanted: RestoreBody) -> Prospect:
     info = found(shelf, identifier)
     try:
         if info.integrity == "damaged":
             raise CheckpointDamaged(f"checkpoint {identifier} is damaged; go back to another one")
-        return prospects.of(identifier)
+        with refusals_told():
+            return prospects.of(identifier, exclude=wanted.exclude)
     except CheckpointDamaged as error:
         raise HttpProblem(HTTPStatus.CONFLICT, "checkpoint-damaged", str(error)) from error
 
 
-def _told(identifier: str, wanted: RestoreBody, prospect: Prospect) -> DryRunBody:
+def _told(wanted: RestoreBody, identifier: str, prospect: Prospect) -> DryRunBody:
     partitions = prospect.partitions
     if wanted.records == "skip":
         if not prospect.same_life:
@@ -139,17 +158,19 @@ def _told(identifier: str, wanted: RestoreBody, prospect: Prospect) -> DryRunBod
         after = leaving_out(prospect.now)(prospect.then)
         partitions = [each._replace(position=after.position(each.partition)) for each in partitions]
     gone = [None if each.gone is None else len(each.gone) for each in partitions]
+    excisions = {each.partition: each for each in prospect.excisions}
+    nothing = Excision(0, BitMap64(), BitMap64())
     return DryRunBody(
         checkpoint_id=identifier,
         newest=prospect.newest,
         records=wanted.records,
         again=sum(len(each.again) for each in partitions),
         gone=None if None in gone else sum(number or 0 for number in gone),
-        partitions=[_body(each) for each in partitions],
+        partitions=[_body(each, excisions.get(each.partition, nothing)) for each in partitions],
     )
 
 
-def _body(consequence: Consequence) -> ConsequenceBody:
+def _body(consequence: Consequence, excision: Excision) -> ConsequenceBody:
     gone = consequence.gone
     return ConsequenceBody(
         topic=consequence.topic,
@@ -160,6 +181,10 @@ def _body(consequence: Consequence) -> ConsequenceBody:
         intervals=_first(consequence.again),
         gone=None if gone is None else len(gone),
         gone_intervals=[] if gone is None else _first(gone),
+        excluded=len(excision.excluded),
+        excluded_intervals=_first(excision.excluded),
+        kept=len(excision.kept),
+        kept_intervals=_first(excision.kept),
     )
 
 

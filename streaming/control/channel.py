@@ -18,7 +18,7 @@ class Channel:
     """One JSON message a line. `send` and `commands` belong to the main thread.
 
     on_command is called on the reading thread after each command, to wake whoever waits. obeyed: the main thread's loop
-    runs and takes commands; before that there is nothing to save, and a Shutdown ends the process at once.
+    runs and takes commands; otherwise there is nothing to save, and a Shutdown ends the process at once.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -41,6 +41,12 @@ class Channel:
         """Begin to read commands on a thread."""
         self._on_command = on_command
         threading.Thread(target=self._read, name="channel", daemon=True).start()
+
+    def next_configuration(self) -> Configure:
+        """That of a parked worker; blocks until it is there. What was said before it is in it."""
+        while not isinstance(message := self._commands.get(), Configure):
+            continue
+        return message
 
     def send(self, message: BaseModel) -> None:
         """Raises nothing: a sidecar that has gone ends this process."""

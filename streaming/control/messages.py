@@ -1,7 +1,7 @@
 """What sidecar and worker say to each other: one JSON object a line over a socketpair.
 
-Sidecar to worker: Configure (first), Pause, Resume, Save, Decide, Drain, Shutdown.
-Worker to sidecar: Greeting, Allowance, Status, Committed, SaveFailed, Quarantined, Finished, Failed.
+Sidecar to worker: Configure (first, and after Parked), Pause, Resume, Save, Decide, Drain, Park, Shutdown.
+Worker to sidecar: Greeting, Allowance, Status, Committed, SaveFailed, Quarantined, Parked, Finished, Failed.
 End of file means death.
 """
 
@@ -73,6 +73,13 @@ class Drain(_Message):
 
     kind: Literal["drain"] = "drain"
     deadline_s: float = Field(description="For the final checkpoint alone.")
+
+
+class Park(_Message):
+    """As Shutdown, but keep process, device and model, say Parked, and wait for another Configure."""
+
+    kind: Literal["park"] = "park"
+    deadline_s: float
 
 
 class Shutdown(_Message):
@@ -193,6 +200,12 @@ class Quarantined(_Message):
     detail: str
 
 
+class Parked(_Message):
+    """Nothing is under way any more; the next Configure begins from the newest checkpoint."""
+
+    kind: Literal["parked"] = "parked"
+
+
 class Finished(_Message):
     """The bounded run is over: everything up to `until` is settled and in the checkpoint named."""
 
@@ -207,9 +220,9 @@ class Failed(_Message):
     problem: Problem
 
 
-ToWorker = Annotated[Configure | Pause | Resume | Save | Decide | Drain | Shutdown, Field(discriminator="kind")]
+ToWorker = Annotated[Configure | Pause | Resume | Save | Decide | Drain | Park | Shutdown, Field(discriminator="kind")]
 ToSidecar = Annotated[
-    Greeting | Allowance | Status | Committed | SaveFailed | Quarantined | Finished | Failed,
+    Greeting | Allowance | Status | Committed | SaveFailed | Quarantined | Parked | Finished | Failed,
     Field(discriminator="kind"),
 ]
 _TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(ToWorker)

@@ -58,7 +58,8 @@ def test_after_a_rollback_and_a_kill_all_that_came_later_is_trained_again_once(
     assert told.status_code == 200, told.text
     assert told.json()["gone"] == 0
     new = done(service, service.post(f"/v1/checkpoints/{old}/restore"))["result"]["checkpoint_id"]
-    fresh = service.until(lambda status: status["worker"]["pid"] not in (None, before["worker"]["pid"]))
+    fresh = service.until(lambda status: status["worker"]["started_at"] not in (None, before["worker"]["started_at"]))
+    assert fresh["worker"]["pid"] == before["worker"]["pid"]
     os.kill(fresh["worker"]["pid"], signal.SIGKILL)
     assert intervals(service, new) == intervals(service, old)
     assert service.get(f"/v1/checkpoints/{new}")["parent"] == old
@@ -74,6 +75,39 @@ def test_after_a_rollback_and_a_kill_all_that_came_later_is_trained_again_once(
     assert found["in_topic_not_in_ledger"] == found["in_ledger_not_in_topic"] == found["of_two_kinds"] == []
     assert found["letters_without_entry"] == found["entries_without_letter"] == []
     assert (found["kinds"]["dead_lettered"], found["kinds"]["skipped"]) == (1, 1)
+
+
+def test_mislabelled_records_are_taken_out_of_the_weights_for_good(
+    kafka: Broker, topic: TopicFactory, serve: Serve
+) -> None:
+    name, servers = topic(1), kafka.bootstrap_servers
+    service = serve(name, {"kafka.range_records": 32, "checkpoint.keep": 100})
+    produced = produce(servers, name, [record(n) for n in range(100)])
+    service.settled(produced)
+    old = service.checkpoint()
+    produced += produce(servers, name, [record(n) for n in range(100, 200)])
+    before = service.settled(produced)
+    assert before["records"]["trained"] + before["records"]["held_out"] == produced
+    service.checkpoint()  # consequences are told as of the newest one
+    mislabelled = [{"partition": 0, "start": 120, "stop": 160}]
+
+    refused = service.post(f"/v1/checkpoints/{old}/restore", exclude=[{"partition": 0, "start": 90, "stop": 160}])
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:penstock:problem:already-trained")
+    told = service.post(f"/v1/checkpoints/{old}/restore", exclude=mislabelled, dry_run=True).json()
+    assert (told["again"], told["partitions"][0]["excluded"]) == (60, 40)
+    new = done(service, service.post(f"/v1/checkpoints/{old}/restore", exclude=mislabelled))["result"]["checkpoint_id"]
+    (lineage,) = intervals(service, new)
+    assert (service.get(f"/v1/checkpoints/{new}")["parent"], lineage["excluded"]) == (old, [[120, 160]])
+    service.until(lambda status: status["worker"]["started_at"] not in (None, before["worker"]["started_at"]))
+    assert service.settled(produced)["worker"]["pid"] == before["worker"]["pid"]
+    (partition,) = intervals(service, service.checkpoint())
+    trained = sorted(partition["trained"] + partition["held_out"])
+    assert (partition["excluded"], trained[0][0], trained[-1][1]) == ([[120, 160]], 0, produced)
+    assert sum(stop - start for start, stop in trained) == produced - 40
+    again = done(service, service.post(f"/v1/checkpoints/{old}/restore"))["result"]["checkpoint_id"]
+    service.until(lambda _: len(service.events("restored")) == 2)
+    assert service.settled(produced)["records"]["excluded"] == 40
+    assert service.get(f"/v1/checkpoints/{again}")["parent"] == old
 
 
 def test_dead_letters_are_trained_in_place_once_the_parser_is_mended(

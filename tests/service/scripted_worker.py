@@ -3,15 +3,16 @@
     python scripted_worker.py LIVES [--log FILE] --channel-fd N
 
 LIVES: one behaviour a life, comma separated, the last one repeated; a life is counted by the writer epoch.
-  well      restores, trains a step every 20 ms, answers Save, Pause, Resume and Shutdown
+  well      restores, trains a step every 20 ms, answers Save, Pause, Resume, Park and Shutdown
   dies      trains, then exits with code 3          crashes   kills itself with SIGSEGV after its first step
   commits   as dies, after a periodic checkpoint    silent    says nothing once it has trained
   fails     says Failed                             finishes  says Finished (a bounded run)
   mumbles   sends a line that is no message         starting  never gets beyond its start
-  stubborn  trains, ignores Shutdown                saveless  as well, dies when it is asked to save
+  stubborn  trains, ignores Shutdown and Park                saveless  as well, dies when it is asked to save
   degraded  as well, with Kafka away                loses     as well, with data lost until that is accepted
   recreated says Failed: topic-recreated            poisoned  finds a record to quarantine, then crashes
   truncated says Failed: log-truncated             clogged   as well, never done with a Drain
+  mortal    as well, dies once it is parked
 FILE gets a line for each message received: its kind, and for a Save its label, for Decide the decision's kind,
 for Configure the kinds of all decisions and the signal of the crash before.
 """
@@ -38,19 +39,21 @@ class Worker:
         self.state = "training"
 
     def run(self) -> None:
-        configure = self.receive()
-        self.epoch = configure["epoch"]
-        self.behaviour = self.behaviours[min(self.epoch, len(self.behaviours)) - 1]
-        self.state = "paused" if configure["paused"] else "training"
-        self.send(kind="allowance", state="restoring", seconds=0.1, doing="restoring")
-        while self.behaviour == "starting":
-            self.obey(self.receive())
+        self.begin(self.receive())
         while True:
             self.step += self.state == "training"
             self.report()
             self.misbehave()
             if b"\n" in self.received or select.select([self.channel], [], [], TICK_S)[0]:
                 self.obey(self.receive())
+
+    def begin(self, configure: dict) -> None:
+        self.epoch = configure["epoch"]
+        self.behaviour = self.behaviours[min(self.epoch, len(self.behaviours)) - 1]
+        self.state = "paused" if configure["paused"] else "training"
+        self.send(kind="allowance", state="restoring", seconds=0.1, doing="restoring")
+        while self.behaviour == "starting":
+            self.obey(self.receive())
 
     def misbehave(self) -> None:
         match self.behaviour:
@@ -110,6 +113,12 @@ class Worker:
                 self.send(kind="save_failed", detail="disk full", request_ids=[message["request_id"]])
             case "save":
                 self.commit("request", [message["request_id"]])
+            case "park" if self.behaviour != "stubborn":
+                self.commit("final", [])
+                self.send(kind="parked")
+                if self.behaviour == "mortal":
+                    os._exit(3)
+                self.begin(self.receive())
             case "shutdown" if self.behaviour == "starting":
                 os._exit(0)
             case "shutdown" if self.behaviour != "stubborn":

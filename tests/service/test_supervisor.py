@@ -16,6 +16,7 @@ from service.health import live
 from service.restarts import WorkerFailed
 from service.supervisor import Supervisor
 from service.worker_life import Ending, WorkerLife, WorkerListener
+from service.worker_link import WorkerLink
 from service.worker_view import Desired, WorkerView
 from streaming.checkpoints.store import CheckpointStore
 from streaming.control.messages import Configure, Resume, WorkerState
@@ -85,7 +86,7 @@ def test_killed_worker_is_reaped_and_restarted(tmp_path: Path) -> None:
 
 def test_worker_is_configured_when_it_can_hear_so_that_nothing_said_before_is_missed(tmp_path: Path) -> None:
     async def story() -> None:
-        life = WorkerLife([sys.executable, "-c", ""], WorkerView(60), [], 5)
+        life = WorkerLife(WorkerLink([sys.executable, "-c", ""]), WorkerView(60), [], 5)
         heard = []
 
         def configuration() -> Configure:
