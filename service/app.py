@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from service import problems
 from service.auth import Guard
 from service.consequences import Prospects
+from service.contract import contract
 from service.curation import Curator
 from service.http_metrics import HttpMetrics
 from service.lag import Lag
@@ -67,5 +68,6 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(operations.router(parts.operations))
     app.include_router(page.router())
     problems.install(app)
+    app.openapi_schema = contract(app)
     app.add_middleware(HttpMetrics, registry=parts.metrics.registry)
     return app

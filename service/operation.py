@@ -28,7 +28,9 @@ def _encodable(text: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=200), AfterValidator(_encodable)]
-Offset = Annotated[int, Field(ge=0, lt=2**63)]
+Flag = Annotated[bool, Field(strict=True)]
+Offset = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+Partition = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 
 
 class _Part(BaseModel):
@@ -42,7 +44,7 @@ class SaveRequest(_Part):
     """What a checkpoint is asked to carry."""
 
     label: Text | None = None
-    pin: bool = False
+    pin: Flag = False
 
 
 class VerifyRequest(_Part):
@@ -52,7 +54,7 @@ class VerifyRequest(_Part):
 class Stretch(_Part):
     """Offsets `[start, stop)` of one partition."""
 
-    partition: int = Field(ge=0, lt=2**31)
+    partition: Partition
     start: Offset
     stop: Offset
 
@@ -70,7 +72,7 @@ class RestoreRequest(_Part):
     rewrites: ClassVar[bool] = True
     checkpoint_id: str
     records: Literal["retrain", "skip"]
-    accept_loss: bool
+    accept_loss: Flag
     exclude: list[Stretch] = []
 
 
@@ -79,15 +81,15 @@ class RequeueRequest(_Part):
 
     rewrites: ClassVar[bool] = True
     reason: Text | None = None
-    partitions: list[int] | None = None
-    before: int | None = Field(None, ge=0, lt=2**63, description="Offsets below this one.")
-    all: bool = False
+    partitions: list[Partition] | None = None
+    before: Annotated[Offset | None, Field(description="Offsets below this one.")] = None
+    all: Flag = False
 
 
 class PartitionEdit(_Part):
     """position: where it is to stand. exclude: stretches `[start, stop)` of offsets that are never to be trained."""
 
-    partition: int = Field(ge=0, lt=2**31)
+    partition: Partition
     position: Offset | None = None
     exclude: list[tuple[Offset, Offset]] = []
 
@@ -125,7 +127,7 @@ class RequeueResult(_Part):
     quarantined: left alone, because decoding them crashes; gone: left alone, because the topic has them no more.
     """
 
-    checkpoint_id: str | None
+    checkpoint_id: str | None = None
     records: int
     quarantined: int
     gone: int
@@ -137,7 +139,7 @@ class EditResult(_Part):
     There is no checkpoint if nothing was excluded or owed.
     """
 
-    checkpoint_id: str | None
+    checkpoint_id: str | None = None
     excluded: int
     owed: int
     kept: int
@@ -174,5 +176,5 @@ class Progress(BaseModel):
     epoch: int | None = None
     made: str | None = None
     counts: dict[str, int] = {}
-    unpin: bool = False
+    unpin: Flag = False
     given_up: ProblemDetails | None = None

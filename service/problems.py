@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from service.problem_details import URN, ProblemDetails, details
 from streaming.errors import CheckpointError
@@ -73,7 +74,16 @@ async def _routing(request: Request, error: Exception) -> JSONResponse:
         404: f"nothing at {request.url.path}; GET /openapi.json lists all routes",
         405: f"{request.url.path} doesn't answer {request.method}",
     }.get(status.value, str(error.detail))
-    return response(details(status, slug, text), dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods(request))
+    return response(details(status, slug, text), headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """All that the path answers; the router names those of its first route only (RFC 9110, section 10.2.1)."""
+    matching = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in matching for method in getattr(route, "methods", None) or ()})
 
 
 async def _storage(request: Request, error: Exception) -> JSONResponse:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.auth import Guard
 from service.consequences import gained
 from service.curation import Curator
-from service.operation import Operation, SaveRequest, Text
+from service.operation import Flag, Operation, SaveRequest, Text
 from service.problems import HttpProblem, documented
 from service.routes.requests import IdempotencyKey, accepted
 from service.save_desk import SaveDesk
@@ -51,7 +51,7 @@ class NoteBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     label: Text | None = None
-    pinned: Annotated[bool, Field(description="Kept for ever.")] = False
+    pinned: Annotated[Flag, Field(description="Kept for ever.")] = False
 
 
 class PartitionRecords(BaseModel):
@@ -103,7 +103,7 @@ def router(shelf: Shelf, desk: SaveDesk, curator: Curator, guard: Guard) -> APIR
         "",
         status_code=HTTPStatus.ACCEPTED,
         dependencies=[Depends(guard)],
-        responses=documented(401, 403, 409, 422, 429, 503),
+        responses=documented(400, 401, 403, 409, 422, 429, 503),
         response_model_exclude_none=True,
     )
     async def create_checkpoint(
@@ -129,7 +129,7 @@ def router(shelf: Shelf, desk: SaveDesk, curator: Curator, guard: Guard) -> APIR
         """One checkpoint."""
         return _body(found(shelf, identifier))
 
-    @routes.patch("/{id}", dependencies=[Depends(guard)], responses=documented(401, 403, 404, 422, 503))
+    @routes.patch("/{id}", dependencies=[Depends(guard)], responses=documented(400, 401, 403, 404, 422, 503))
     async def change_checkpoint(identifier: Identifier, changes: NoteBody) -> CheckpointBody:
         """Give it a label or a pin, or take them away."""
         try:

@@ -23,7 +23,7 @@ class DesiredBody(BaseModel):
 
 def router(view: WorkerView, supervisor: Supervisor, guard: Guard) -> APIRouter:
     routes = APIRouter(
-        prefix="/v1", tags=["control"], dependencies=[Depends(guard)], responses=documented(401, 403, 422, 503)
+        prefix="/v1", tags=["control"], dependencies=[Depends(guard)], responses=documented(401, 403, 503)
     )
 
     async def told(desired: Desired, drain: bool = False) -> DesiredBody:
@@ -40,7 +40,7 @@ def router(view: WorkerView, supervisor: Supervisor, guard: Guard) -> APIRouter:
         """Go on training."""
         return await told(Desired.RUNNING)
 
-    @routes.post("/stop")
+    @routes.post("/stop", responses=documented(422))
     async def stop(drain: Drain = False) -> DesiredBody:
         """End the worker after a last checkpoint; memory and device are free then.
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service import letters
 from service.auth import Guard
-from service.operation import Operation, RequeueRequest, Text
+from service.operation import Flag, Offset, Operation, Partition, RequeueRequest, Text
 from service.problems import HttpProblem, documented
 from service.routes.requests import IdempotencyKey, accepted
 from service.shelf import BadCursor, Shelf
@@ -38,9 +38,9 @@ class RequeueBody(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     reason: Text | None = None
-    partitions: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)] | None = None
-    before: Annotated[int | None, Field(ge=0, lt=2**63, description="Offsets below this one.")] = None
-    all: bool = False
+    partitions: Annotated[list[Partition], Field(min_length=1)] | None = None
+    before: Annotated[Offset | None, Field(description="Offsets below this one.")] = None
+    all: Flag = False
 
     @model_validator(mode="after")
     def _says_which(self) -> Self:
@@ -68,7 +68,7 @@ def router(shelf: Shelf, work: WorkDesk, guard: Guard) -> APIRouter:
     @routes.post(
         "/requeue",
         status_code=HTTPStatus.ACCEPTED,
-        responses=documented(401, 403, 409, 422, 429, 503),
+        responses=documented(400, 401, 403, 409, 422, 429, 503),
         response_model_exclude_none=True,
     )
     async def requeue(

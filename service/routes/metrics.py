@@ -11,7 +11,11 @@ from service.metrics import Metrics
 def router(metrics: Metrics) -> APIRouter:
     routes = APIRouter(tags=["metrics"])
 
-    @routes.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    @routes.get(
+        "/metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
     async def scrape(accept: Annotated[str, Header()] = "") -> Response:
         """Every family starts with `penstock_` or is a process metric."""
         encode, content_type = choose_encoder(accept)

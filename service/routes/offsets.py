@@ -7,20 +7,19 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pyroaring import BitMap64
 
 from service import offsets
 from service.auth import Guard
 from service.lag import Lag
 from service.offsets import Edits, Outlook
-from service.operation import EditRequest, Operation
+from service.operation import EditRequest, Flag, Operation
 from service.problems import HttpProblem, documented
 from service.routes.checkpoints import Half
 from service.routes.requests import IdempotencyKey, accepted, refusals_told
 from service.work_desk import WorkDesk
-from service.worker_view import WorkerView
-from streaming.control.messages import WorkerState
+from service.worker_view import Desired, WorkerView
 from streaming.ledger.intervals import intervals
 from streaming.ledger.ledger import Kind, Ledger
 
@@ -53,7 +52,11 @@ class OffsetsBody(BaseModel):
 class EditBody(EditRequest):
     """What is to be owed."""
 
-    dry_run: Annotated[bool, Field(description="Only tell the consequences.")] = False
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"partitions": [{"partition": 0, "exclude": [[1200, 1300]]}]}]}
+    )
+
+    dry_run: Annotated[Flag, Field(description="Only tell the consequences.")] = False
 
 
 class OutlookBody(BaseModel):
@@ -97,7 +100,7 @@ def router(edits: Edits, work: WorkDesk, view: WorkerView, lag: Lag, guard: Guar
         "",
         status_code=HTTPStatus.ACCEPTED,
         dependencies=[Depends(guard)],
-        responses=_DRY | documented(401, 403, 409, 422, 429, 503),
+        responses=_DRY | documented(400, 401, 403, 409, 422, 429, 503),
         response_model=Operation,
         response_model_exclude_none=True,
     )
@@ -114,7 +117,7 @@ def router(edits: Edits, work: WorkDesk, view: WorkerView, lag: Lag, guard: Guar
             return JSONResponse(told.model_dump(mode="json"))
 
         def look() -> None:
-            if view.state is not WorkerState.STOPPED:
+            if view.desired is not Desired.STOPPED or view.pid is not None:
                 text = f"offsets change only while training is stopped, and it is {view.state}: POST /v1/stop first"
                 raise HttpProblem(HTTPStatus.CONFLICT, "not-stopped", text)
             with refusals_told():

@@ -25,7 +25,7 @@ class AnswerRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    answer: str = Field(description="accept, adopt, retrain or continue, as the problem offers.")
+    answer: str = Field(description="accept, adopt, retrain or continue, as the problem offers.", examples=["accept"])
 
 
 class ResolvedBody(BaseModel):
@@ -44,7 +44,11 @@ def router(view: WorkerView, resolver: Resolver, guard: Guard) -> APIRouter:
         """What needs a person, the gravest first, with its remedies."""
         return ProblemsBody(problems=[problem_body(problem) for problem in view.problems])
 
-    @routes.post("/{id}/resolve", dependencies=[Depends(guard)], responses=documented(401, 403, 404, 409, 422, 503))
+    @routes.post(
+        "/{id}/resolve",
+        dependencies=[Depends(guard)],
+        responses=documented(400, 401, 403, 404, 409, 422, 503),
+    )
     async def resolve(identifier: Annotated[str, Path(alias="id")], body: AnswerRequest) -> ResolvedBody:
         """Answer a problem: a decision that no rollback takes back; a failed service starts again with it."""
         try:

@@ -15,7 +15,7 @@ from service.auth import Guard
 from service.consequences import Consequence, Prospect, Prospects, leaving_out
 from service.excision import OTHER_LIFE, Excision, refuse_what_is_learnt
 from service.lag import Lag
-from service.operation import Operation, RestoreRequest, Stretch, VerifyRequest
+from service.operation import Flag, Operation, RestoreRequest, Stretch, VerifyRequest
 from service.problems import HttpProblem, documented
 from service.routes.checkpoints import Half, Identifier, found
 from service.routes.requests import IdempotencyKey, accepted, refusals_told
@@ -37,8 +37,8 @@ class RestoreBody(BaseModel):
     records: Annotated[
         Records, Field(description="What was settled since then: train it again, or leave it out (`excluded`).")
     ] = "retrain"
-    dry_run: Annotated[bool, Field(description="Only tell the consequences.")] = False
-    accept_loss: Annotated[bool, Field(description="Go back though records are gone that would be trained again.")] = (
+    dry_run: Annotated[Flag, Field(description="Only tell the consequences.")] = False
+    accept_loss: Annotated[Flag, Field(description="Go back though records are gone that would be trained again.")] = (
         False
     )
     exclude: Annotated[
@@ -106,7 +106,7 @@ def router(shelf: Shelf, work: WorkDesk, prospects: Prospects, lag: Lag, guard: 
     @routes.post(
         "/restore",
         status_code=HTTPStatus.ACCEPTED,
-        responses=_DRY | documented(401, 403, 404, 409, 422, 429, 503),
+        responses=_DRY | documented(400, 401, 403, 404, 409, 422, 429, 503),
         response_model=Operation,
         response_model_exclude_none=True,
     )

@@ -40,7 +40,8 @@ def test_log_ends_are_last_stable_offsets(kafka: AnyBroker, topic: TopicFactory)
     with Broker(settings(kafka.bootstrap_servers, name), "tests") as broker:
         facts = broker.topic()
         assert facts.partitions == (0, 1)
-        assert broker.log_ends(facts.partitions) == {0: 6, 1: 6}  # 3 records, 2 aborted ones, a marker
+        ends = {0: 6, 1: 6}  # 3 records, 2 aborted ones, a marker, which the coordinator writes after its answer
+        until(lambda: broker.log_ends(facts.partitions) == ends)
         assert broker.log_starts(facts.partitions) == {0: 0, 1: 0}
 
 
