@@ -1,12 +1,15 @@
 """The API over real HTTP."""
 
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from streaming.checkpoints.manifest import ManifestFields
 from streaming.checkpoints.store import LEDGER_FILE, CheckpointStore
@@ -80,6 +83,17 @@ def test_metrics_speak_prometheus_and_openmetrics(training: Sidecar) -> None:
     modern = training.http.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert modern.headers["content-type"].startswith("application/openmetrics-text")
     assert modern.text.endswith("# EOF\n")
+    families = {family.name for family in text_string_to_metric_families(modern.text)}
+    assert {"penstock_steps", "penstock_lag_records", "penstock_freshness_seconds"} <= families
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="Debian's prometheus, which has promtool, isn't installed")
+def test_promtool_finds_nothing_wrong_with_the_metrics(training: Sidecar) -> None:
+    exposition = training.http.get("/metrics").text
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"], input=exposition, capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
 
 
 def test_requests_are_measured_by_route_template(training: Sidecar) -> None:
