@@ -11,6 +11,7 @@ from service.contract import contract
 from service.curation import Curator
 from service.http_metrics import HttpMetrics
 from service.lag import Lag
+from service.limits import Limits
 from service.metrics import Metrics
 from service.offsets import Edits
 from service.operations import Operations
@@ -22,8 +23,15 @@ from service.shelf import Shelf
 from service.supervisor import Supervisor
 from service.work_desk import WorkDesk
 from service.worker_view import WorkerView
+from streaming.settings import ServiceSettings
 
 MAX_BODY_BYTES = 1 << 20
+DESCRIPTION = """Watch and steer a continuous training. Errors are RFC 9457 problem details.
+
+Whatever changes something, or shows pictures, dead letters or settings, needs `Authorization: Bearer <token>`.
+Beside what stands at each route, every one may answer 400, 408, 413 and 431 (no request as it should be), and all but
+the probes and `/metrics` 403 (`foreign-host`) and 429 with `Retry-After`.
+"""
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,7 @@ class Collaborators:
     metrics: Metrics
     lag: Lag
     guard: Guard
+    settings: ServiceSettings
 
 
 def create_app(parts: Collaborators) -> FastAPI:
@@ -52,8 +61,7 @@ def create_app(parts: Collaborators) -> FastAPI:
     app = FastAPI(
         title="penstock",
         version=parts.version,
-        description="Watch and steer a continuous training. Errors are RFC 9457 problem details.",
-        max_body_size=MAX_BODY_BYTES,
+        description=DESCRIPTION,
         redoc_url=None,
     )
     app.include_router(probes.router(parts.view))
@@ -69,5 +77,6 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(page.router())
     problems.install(app)
     app.openapi_schema = contract(app)
+    app.add_middleware(Limits, settings=parts.settings, max_body_bytes=MAX_BODY_BYTES)
     app.add_middleware(HttpMetrics, registry=parts.metrics.registry)
     return app

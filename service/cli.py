@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from service.argv import hide_secrets
 from service.flags import Config, Sets, flags_tree
 from streaming.errors import SettingsError
 
@@ -30,11 +31,13 @@ app = typer.Typer(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit. A wrong setting is one line on stderr and exit code 2."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments[:1] not in (["serve"], ["train"]):
+    if arguments is None:
+        hide_secrets()
+        arguments = sys.argv[1:]
+    if list(arguments[:1]) not in (["serve"], ["train"]):
         _add_client_commands()
     try:
-        app(arguments, prog_name="penstock")
+        app(list(arguments), prog_name="penstock")
     except SettingsError as error:
         sys.exit(_fail(str(error), 2))
 

@@ -118,6 +118,7 @@ class Service:
             metrics=metrics,
             lag=self._lag,
             guard=Guard(settings.service),
+            settings=settings.service,
         )
 
     async def run(self) -> int:

@@ -35,7 +35,7 @@ class StateFile:
             return json.loads(self._path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise CheckpointError(f"{self._path}: {error}; move it away to begin without it") from error
 
     async def write(self, value: Callable[[], Any]) -> None:

@@ -5,7 +5,6 @@ receives the finished tree over its channel, so no secret stands in an environme
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -194,7 +193,19 @@ class ServiceSettings(_Group):
 
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(8080, "Port to listen on; 0 picks a free one.", ge=0, le=65_535)
-    token: SecretStr | None = _setting(None, "Bearer token for everything that changes something.")
+    token: SecretStr | None = _setting(
+        None, "Bearer token for whatever changes something, and for reading pictures, dead letters and settings."
+    )
+    tls_certfile: FilePath | None = _setting(
+        None, "Certificate chain, PEM: HTTPS instead of HTTP. Read anew when the file changes."
+    )
+    tls_keyfile: FilePath | None = _setting(None, "Its key, PEM; unset: it stands in tls_certfile.")
+    tls_key_password: SecretStr | None = _setting(None, "Password of the key.")
+    allowed_hosts: str = _setting(
+        "", "Host names that requests may name beside addresses and this machine's own name, comma separated; * = any."
+    )
+    max_requests: int = _setting(256, "Requests under way at once, probes and metrics aside; more get 429.", ge=1)
+    request_timeout_s: float = _setting(30.0, "Longest that a client takes to send a request.", gt=0)
     stall_s: float = _setting(60.0, "Silence of the worker after which it is killed.", gt=0)
     grace_s: float = _setting(25.0, "Time between SIGTERM and exit.", gt=0)
     restart_budget: int = _setting(5, "Restarts without a newer checkpoint before the state is failed.", ge=0)
@@ -203,6 +214,19 @@ class ServiceSettings(_Group):
     )
     on_failed: Literal["stay", "exit"] = _setting("stay", "What the service does once the worker has failed for good.")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Lowest level logged.")
+
+    @field_validator("token")
+    @classmethod
+    def _sendable(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+            raise ValueError("must be printable ASCII without spaces, and not empty: a header carries it")
+        return value
+
+    @model_validator(mode="after")
+    def _key_of_a_certificate(self) -> "ServiceSettings":
+        if self.tls_certfile is None and (self.tls_keyfile or self.tls_key_password):
+            raise ValueError("tls_keyfile and tls_key_password need tls_certfile")
+        return self
 
 
 class Settings(_Group):
@@ -254,8 +278,8 @@ def revealed(settings: Settings) -> dict[str, Any]:
 
 
 def settings_digest(settings: Settings) -> str:
-    """sha256 over the whole tree; a changed secret changes it, and can't be read from it."""
-    return hashlib.sha256(json.dumps(revealed(settings), sort_keys=True).encode()).hexdigest()
+    """sha256 over the whole tree, secrets masked: beside what is known of it, a short one could be guessed from it."""
+    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
 
 
 def one_line(error: ValidationError) -> str:

@@ -2,11 +2,11 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -58,6 +58,19 @@ def load_settings(file: Path | None = None, flags: Mapping[str, Any] | None = No
     except ValidationError as error:
         raise SettingsError(one_line(error)) from error
     return parse_settings(revealed(sourced))
+
+
+def secret_variables() -> dict[str, str]:
+    """Each secret's name, such as service.token -> the environment variable that may hold it."""
+    return {".".join(path): ENV_PREFIX + "__".join(path).upper() for path in _secrets(Settings, ())}
+
+
+def _secrets(group: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for name, field in group.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _secrets(field.annotation, (*path, name))
+        elif SecretStr in (field.annotation, *get_args(field.annotation)):
+            yield (*path, name)
 
 
 class _Toml(TomlConfigSettingsSource):

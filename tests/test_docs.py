@@ -24,7 +24,8 @@ from tests.docs import (
 )
 
 MOST_BYTES = 300_000
-PAGES = [README, RUNBOOK, ROOT / "CHANGELOG.md", *(package / "README.md" for package in PACKAGES)]
+THREATS = ROOT / "ops" / "threats.md"
+PAGES = [README, RUNBOOK, THREATS, ROOT / "CHANGELOG.md", *(package / "README.md" for package in PACKAGES)]
 
 
 def test_tables_of_settings_routes_and_metrics_are_those_of_the_code() -> None:
@@ -44,6 +45,19 @@ def test_every_problem_is_in_the_runbook_and_has_remedies_and_no_other() -> None
 def test_every_refusal_over_http_is_in_the_runbook() -> None:
     text = RUNBOOK.read_text()
     assert [slug for slug in sorted(http_problem_types()) if f"`{slug}`" not in text] == []
+
+
+def test_every_threat_has_a_test_that_exists() -> None:
+    rows = [line for line in THREATS.read_text().splitlines() if line.startswith("| ") and "---" not in line]
+    threats = [row for row in rows if not row.startswith("| wants to |")]
+    assert len(threats) > 20
+    for row in threats:
+        file, named = "", re.findall(r"`([\w/]*\.py)?(?:::(test_\w+))?`", row.split(" | ")[-1])
+        assert named, row
+        for path, test in named:
+            file = path or file
+            text = (ROOT / "tests" / file).read_text()
+            assert not test or f"def {test}(" in text, f"{file}::{test}"
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)

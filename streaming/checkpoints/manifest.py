@@ -48,7 +48,7 @@ class _Frozen(BaseModel):
 class FileEntry(_Frozen):
     """One file of a checkpoint; size in bytes."""
 
-    size: int = Field(ge=0)
+    size: int = Field(ge=0, lt=2**63)
     sha256: Sha256
 
     @classmethod
@@ -81,8 +81,8 @@ class ManifestFields(_Frozen):
 
     parent: CheckpointId | None
     cause: Cause
-    step: int = Field(ge=0)
-    created_at: float
+    step: int = Field(ge=0, lt=2**63)
+    created_at: float = Field(ge=0, lt=253_402_300_800)  # dates end with the year 9999
     epoch: int = Field(ge=0, lt=10**6)
     sequence: int = Field(ge=0, lt=10**9)
     settings_digest: str
@@ -155,7 +155,7 @@ class Manifest(ManifestFields):
                     "upgrade penstock"
                 )
             return cls.model_validate_json(content)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CheckpointDamaged(f"{MANIFEST_FILE} can't be read: {error}") from error
 
 

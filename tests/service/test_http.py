@@ -132,9 +132,16 @@ def test_mutation_without_token_is_403_unless_loopback(training: Sidecar, sideca
     assert public.http.get("/v1/status").status_code == 200
 
 
-def test_foreign_pages_cannot_steer_an_open_local_service(training: Sidecar) -> None:
-    for headers in ({"Origin": "https://example.org"}, {"Host": "rebound.example.org"}):
+def test_foreign_pages_cannot_steer_an_open_local_service(training: Sidecar, sidecar: SidecarFactory) -> None:
+    foreign = {"Origin": "https://example.org"}, {"Origin": "null"}, {"Origin": "http://localhost"}
+    for headers in foreign:
         assert_problem(training.http.post("/v1/pause", headers=headers), HTTPStatus.FORBIDDEN, "foreign-origin")
+    rebound = {"Host": "rebound.example.org"}
+    assert_problem(training.http.post("/v1/pause", headers=rebound), HTTPStatus.FORBIDDEN, "foreign-host")
+    proxied = sidecar("well", allowed_hosts="proxy.example.org").http
+    assert proxied.get("/v1/status", headers={"Host": "proxy.example.org"}).status_code == 200
+    answer = proxied.post("/v1/pause", headers={"Host": "proxy.example.org"})
+    assert_problem(answer, HTTPStatus.FORBIDDEN, "foreign-origin")
 
 
 def test_token_is_wanted_where_there_is_one(sidecar: SidecarFactory) -> None:
