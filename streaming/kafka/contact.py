@@ -5,7 +5,7 @@ Every answer but yes is an error of a kind of its own (`streaming.errors`), in o
 
 import time
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 
 from kafka.admin import ACLOperation
 from kafka.protocol.admin import DescribeGroupsRequest
@@ -76,11 +76,9 @@ class Names:
         now = time.monotonic()
         self._holds_until = {one: until for one, until in self._holds_until.items() if one in wanted and now < until}
         for address in sorted(wanted - self._holds_until.keys()):
-            try:
-                with Wire(self._kafka, self._client_id, address, NAME_TIMEOUT_S):
-                    self._holds_until[address] = now + LOOK_AGAIN_S
-            except BrokerUnreachable:
-                self._holds_until[address] = now + LOOK_AGAIN_S
+            with suppress(BrokerUnreachable), Wire(self._kafka, self._client_id, address, NAME_TIMEOUT_S):
+                pass
+            self._holds_until[address] = now + LOOK_AGAIN_S
 
 
 def _let_in(kafka: KafkaSettings, client_id: str) -> Wire:
