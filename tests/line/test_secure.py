@@ -18,7 +18,8 @@ from streaming.demo.ports import free_port
 from tests.docs import CONTRACT
 from tests.line.line import PENSTOCK, Service, nap, produce, record, settled
 from tests.secure_kafka import LETTERS, PASSWORD, SECRET_TOPIC, USER, SecureKafka
-from tests.streaming.kafka.test_contact import RIGHT, SCRAM, client, impostor, with_token
+from tests.streaming.kafka.test_contact import RIGHT, SCRAM, client, with_token
+from tests.streaming.kafka.test_names import impostor
 
 pytestmark = [pytest.mark.kafka, pytest.mark.tf]
 SOON_S = 15.0

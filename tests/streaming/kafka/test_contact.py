@@ -1,11 +1,8 @@
 """First contact with a broker behind TLS, logins and rights: right ones get through, every wrong one is a sentence."""
 
 import socket
-import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +23,6 @@ from streaming.kafka.login import expires_at
 from streaming.kafka.watch import Watch
 from streaming.kafka.wire import Address, addresses
 from streaming.settings import KafkaSettings
-from tests.certificates import Authority
 from tests.secure_kafka import (
     EQUALS,
     EQUALS_PASSWORD,
@@ -285,78 +281,9 @@ def test_addresses_are_those_of_the_setting() -> None:
     assert [str(each) for each in addresses("a:1,[::1]:2")] == ["a:1", "[::1]:2"]
 
 
-@contextmanager
-def impostor(authority: Authority, *hosts: str, port: int = 0) -> Iterator[tuple[int, list[float]]]:
-    """Speaks TLS with a certificate of the same CA for other hosts; its port, and when it was connected to."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(*authority.issue("impostor", *hosts))
-    seen: list[float] = []
-    with socket.create_server(("127.0.0.1", port)) as server:
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                seen.append(time.monotonic())
-                try:
-                    context.wrap_socket(connection, server_side=True).close()
-                except OSError:
-                    connection.close()
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield server.getsockname()[1], seen
-        finally:
-            server.shutdown(socket.SHUT_RDWR)
-            thread.join(5)
-
-
-def test_every_advertised_name_is_checked_and_that_holds_for_a_while(secure_kafka: SecureKafka) -> None:
-    names = Names(settings(secure_kafka.login()), "tests")
-    with impostor(secure_kafka.authority, "localhost") as (port, seen):
-        for _ in range(3):
-            names.check([Address("localhost", port)])
-        assert len(seen) == 1
-    with impostor(secure_kafka.authority, "other.example") as (port, seen):
-        for _ in range(2):  # no name is remembered as wrong: it may be mended
-            with pytest.raises(
-                BrokerUntrusted, match=f"Kafka at localhost:{port}: its certificate is for another host"
-            ):
-                names.check([Address("localhost", port)])
-        assert len(seen) == 2
-
-
-def test_a_broker_that_is_away_holds_up_nobody(secure_kafka: SecureKafka) -> None:
-    Names(settings(secure_kafka.login()), "tests").check([Address("localhost", 1)])
-
-
 def test_a_broker_that_stays_silent_is_told_of(secure_kafka: SecureKafka) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         servers = f"127.0.0.1:{silent.getsockname()[1]}"
         kafka = settings(secure_kafka.login(bootstrap_servers=servers, bootstrap_timeout_s=1))
         with pytest.raises(BrokerUnreachable, match="no answer within 1 s"), Broker(kafka, "tests"):
             pass
-
-
-def test_the_watch_of_a_reader_without_names_sees_an_impostor(secure_kafka: SecureKafka) -> None:
-    """The reader's rounds are gated by this view."""
-    with impostor(secure_kafka.authority, "other.example") as (port, _):
-        servers = f"{secure_kafka.server('LOGIN')},localhost:{port}"
-        watches = [
-            Watch(settings(secure_kafka.login(bootstrap_servers=servers)), "tests", names=names)
-            for names in (True, False)
-        ]
-        for watch in watches:
-            watch.start()
-        try:
-            until(lambda: watches[0].view.error and watches[1].view.facts, SOON_S)
-            assert watches[0].view.untrusted
-            assert watches[0].view.facts is None
-            assert f"localhost:{port}: its certificate is for another host name" in str(watches[0].error())
-            assert not watches[1].view.untrusted
-        finally:
-            for watch in watches:
-                watch.stop()
