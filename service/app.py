@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from service import problems
 from service.auth import Guard
@@ -58,7 +59,7 @@ class Collaborators:
 
 def create_app(parts: Collaborators) -> FastAPI:
     """Build the application; nothing runs yet."""
-    app = FastAPI(
+    app = FastAPIOffline(
         title="penstock",
         version=parts.version,
         description=DESCRIPTION,

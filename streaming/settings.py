@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from streaming.errors import SettingsError
+from streaming.kafka_clients import beyond_tensorflow_io, missing_for_login
 
 Applies = Literal["live", "restart", "new run"]
 
@@ -50,19 +51,24 @@ class KafkaSettings(_Group):
     """Where the records come from."""
 
     reader: Literal["auto", "tensorflow-io", "confluent"] = _setting(
-        "auto", "Which client reads ranges; auto takes tensorflow-io where no user name, password or path holds '='."
+        "auto", "Which client reads ranges; auto takes tensorflow-io where it can: no SCRAM, no OAUTHBEARER, no '='."
     )
     bootstrap_servers: str = _setting("localhost:9092", "host:port, comma separated.")
     topic: str = _setting("pets", "The topic to train from.", "new run")
     group_id: str | None = _setting(None, "Consumer group that mirrors positions; penstock.<name> unless set.")
     start: str = _setting("earliest", "earliest, latest or an ISO time; used once, at the first start.", "new run")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = _setting("PLAINTEXT", "As Kafka's.")
-    sasl_mechanism: Literal["PLAIN"] | None = _setting(None, "SASL mechanism.")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = _setting(
+        None, "How to log in, with security_protocol SASL_*."
+    )
     sasl_username: str | None = _setting(None, "SASL user name.")
     sasl_password: SecretStr | None = _setting(None, "SASL password.")
-    ssl_cafile: FilePath | None = _setting(None, "CA certificates, PEM.")
+    sasl_oauthbearer_token_file: FilePath | None = _setting(
+        None, "A token (JWT) for OAUTHBEARER, read anew for each login; whoever writes the file renews it."
+    )
+    ssl_cafile: FilePath | None = _setting(None, "CA certificates, PEM; unset: those of the system.")
     ssl_certfile: FilePath | None = _setting(None, "Client certificate, PEM.")
-    ssl_keyfile: FilePath | None = _setting(None, "Client key, PEM.")
+    ssl_keyfile: FilePath | None = _setting(None, "Its key, PEM; unset: it stands in ssl_certfile.")
     ssl_key_password: SecretStr | None = _setting(None, "Password of the client key.")
     dead_letter_topic: str | None = _setting(None, "Where bad records go; unset: they are counted and logged only.")
     on_data_loss: Literal["continue", "stop"] = _setting("continue", "When retention removed records before training.")
@@ -89,21 +95,11 @@ class KafkaSettings(_Group):
                 raise ValueError("the time needs a zone, for example a Z at the end")
         return value
 
-    @property
-    def with_equals(self) -> str | None:
-        """The first setting whose value holds '=', which tensorflow-io's client can't take; None = it can serve."""
-        for name in ("sasl_username", "sasl_password", "ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_key_password"):
-            value = getattr(self, name)
-            if "=" in str(value.get_secret_value() if isinstance(value, SecretStr) else value):
-                return name
-        return None
-
     @model_validator(mode="after")
     def _readable(self) -> "KafkaSettings":
-        if self.reader == "tensorflow-io" and self.with_equals is not None:
-            raise ValueError(
-                f"{self.with_equals} holds '=', which tensorflow-io can't take: set kafka.reader = confluent"
-            )
+        reason = beyond_tensorflow_io(self)
+        if self.reader == "tensorflow-io" and reason is not None:
+            raise ValueError(f"{reason}, which tensorflow-io can't take: set kafka.reader = confluent, or auto")
         return self
 
     @model_validator(mode="after")
@@ -114,10 +110,9 @@ class KafkaSettings(_Group):
 
     @model_validator(mode="after")
     def _credentials(self) -> "KafkaSettings":
-        if self.security_protocol.startswith("SASL") and not (
-            self.sasl_mechanism and self.sasl_username and self.sasl_password
-        ):
-            raise ValueError("security_protocol SASL_* needs sasl_mechanism, sasl_username and sasl_password")
+        missing = missing_for_login(self)
+        if missing is not None:
+            raise ValueError(missing)
         return self
 
 

@@ -19,6 +19,7 @@ from streaming.errors import (
     TrainingStopped,
     UserCodeError,
 )
+from streaming.kafka.readers import chosen
 from streaming.kafka.watch import Watch
 from streaming.parent import die_with_parent
 from streaming.settings import Settings, parse_settings
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from streaming.assembly import Standing
 
 IMPORT_S = 300.0
+CONTACT_S = 6.0  # beyond the wait for a first answer: for a group that no broker coordinates yet, say
 FAILED = 1
 BUG = 70
 
@@ -99,6 +101,7 @@ def _watch(settings: Settings, wake: threading.Event) -> Watch:
         f"penstock-{settings.name}-worker",
         group_id=settings.group_id,
         start=settings.kafka.start,
+        names=chosen(settings.kafka)[0] == "tensorflow-io",
         on_change=wake.set,
     )
     watch.start()
@@ -116,7 +119,7 @@ def _prepare(settings: Settings, configure: Configure, channel: Channel) -> "Sta
 
 def _first_contact(channel: Channel, watch: Watch, wake: threading.Event, settings: Settings) -> None:
     """Give Kafka a few seconds before TensorFlow is imported, so that its absence stands in the status early."""
-    deadline = time.monotonic() + settings.kafka.bootstrap_timeout_s + 1
+    deadline = time.monotonic() + settings.kafka.bootstrap_timeout_s + CONTACT_S
     while watch.view.facts is None and watch.view.error is None and time.monotonic() < deadline:
         wake.wait(0.1)
         wake.clear()
@@ -124,7 +127,9 @@ def _first_contact(channel: Channel, watch: Watch, wake: threading.Event, settin
     if error is not None:
         _log.warning("kafka_unavailable", detail=error)
     outage = Problem(type="kafka-unavailable", detail=error, since=time.time()) if error else None
-    channel.send(Greeting(degraded=outage))
+    doubt = watch.mirror_error()
+    warning = Problem(type="mirror-failing", detail=doubt, since=time.time()) if doubt else None
+    channel.send(Greeting(degraded=outage, warning=warning))
 
 
 def _die_of_a_bug(failure: threading.ExceptHookArgs) -> None:

@@ -18,13 +18,15 @@ FREE_OF_TENSORFLOW = (
     *(f"streaming/kafka/{name}.py" for name in ("dead_letters", "letter", "letter_writer", "originals", "librdkafka")),
     *(f"streaming/kafka/{name}.py" for name in ("broker", "watch", "tails", "mirror", "held_back")),
     *(f"streaming/kafka/{name}.py" for name in ("retention", "headroom", "consumer")),
+    *(f"streaming/kafka/{name}.py" for name in ("contact", "wire", "login", "tls", "readers")),
+    "streaming/kafka_clients.py",
     *(f"streaming/records/{name}.py" for name in ("png", "jpeg", "decode", "augment", "breaker", "example")),
     *(f"streaming/records/{name}.py" for name in ("sample", "batch", "original", "reasons")),
     "streaming/training/evaluation.py",
 )
 SERVICE_MAY_USE = (
     *("settings", "settings_sources", "errors", "logs", "ledger", "control", "checkpoints", "decided"),
-    *(f"kafka.{name}" for name in ("broker", "watch", "headroom", "retention")),
+    *(f"kafka.{name}" for name in ("broker", "watch", "headroom", "retention", "contact")),
 )
 
 

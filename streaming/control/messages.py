@@ -141,10 +141,14 @@ class Allowance(_Message):
 
 
 class Greeting(_Message):
-    """The worker's first word, before TensorFlow is imported: whether Kafka was there."""
+    """The worker's first word, before TensorFlow is imported: whether Kafka was there, and what else is known of it.
+
+    warning: what doesn't keep training from going on.
+    """
 
     kind: Literal["greeting"] = "greeting"
     degraded: Problem | None
+    warning: Problem | None = None
 
 
 class Status(_Message):

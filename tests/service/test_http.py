@@ -1,6 +1,7 @@
 """The API over real HTTP."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -106,7 +107,13 @@ def test_requests_are_measured_by_route_template(training: Sidecar) -> None:
 def test_contract_needs_no_token(sidecar: SidecarFactory) -> None:
     one = sidecar("well", token="s3cret")
     assert one.http.get("/openapi.json").json() == json.loads(CONTRACT.read_text())
-    assert one.http.get("/docs").status_code == 200
+    page = one.http.get("/docs")
+    assert page.status_code == 200
+    parts = re.findall(r"""(?:src|href)=["']([^"']+)""", page.text)
+    assert len(parts) >= 3
+    for part in parts:  # a script from elsewhere would act with all the rights of whoever looks
+        assert one.http.get(part).status_code == 200
+    assert "//" not in page.text.replace("</script>", "").replace("<!-- ", "").replace(" -->", "")
 
 
 def test_page_asks_nobody_else(training: Sidecar) -> None:

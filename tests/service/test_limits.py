@@ -183,9 +183,10 @@ def test_a_flood_of_idle_connections_keeps_no_probe_out(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 2000:
         pytest.skip("needs 2,000 descriptors")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (2000, hard))
     try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (CONNECTIONS + 100, hard))  # what the service has
         with process(tmp_path, "well") as (_, url), ExitStack() as stack:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (2000, hard))
             address = httpx.URL(url).host, httpx.URL(url).port
             for _ in range(2 * CONNECTIONS):
                 connection = stack.enter_context(socket.create_connection(address, timeout=LATE_S))

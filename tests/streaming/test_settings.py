@@ -123,7 +123,20 @@ def test_variables_that_kubernetes_sets_for_a_service_of_that_name_are_tolerated
         ({"kafka": {"start": "2026-01-31T12:00:00"}}, "kafka.start: the time needs a zone"),
         ({"kafka": SASL}, "kafka: security_protocol SASL_* needs sasl_mechanism"),
         ({"kafka": {"security_protocol": "SASL_PLAINTEXT"}}, "kafka: security_protocol SASL_* needs"),
-        ({"kafka": {"sasl_mechanism": "SCRAM-SHA-256"}}, "kafka.sasl_mechanism: "),
+        ({"kafka": {"sasl_mechanism": "GSSAPI"}}, "kafka.sasl_mechanism: "),
+        ({"kafka": SASL | {"sasl_mechanism": "OAUTHBEARER"}}, "kafka: sasl_mechanism OAUTHBEARER needs sasl_oauth"),
+        (
+            {"kafka": SASL | TENSORFLOW_IO | {"sasl_mechanism": "SCRAM-SHA-512", "sasl_password": "p"}},
+            "kafka: sasl_mechanism is SCRAM-SHA-512, which tensorflow-io can't take: set kafka.reader = confluent",
+        ),
+        (
+            {
+                "kafka": SASL
+                | TENSORFLOW_IO
+                | {"sasl_mechanism": "OAUTHBEARER", "sasl_oauthbearer_token_file": __file__}
+            },
+            "kafka: sasl_mechanism is OAUTHBEARER, which tensorflow-io can't take: set kafka.reader = confluent",
+        ),
         (
             {"kafka": TENSORFLOW_IO | {"sasl_password": "SEC=RET"}},
             "kafka: sasl_password holds '=', which tensorflow-io can't take: set kafka.reader",
