@@ -16,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from service.problem_details import MEDIA_TYPE, details
 
 HEAD_BYTES = 16 << 10
-CONNECTIONS = 512  # half of the descriptors that a process usually may have
+CONNECTIONS = 512
 LEAST_TAKEN_BYTES = 64 << 10  # of an answer, within the time
 
 

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import importlib
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -22,6 +23,7 @@ from streaming.settings import ServiceSettings, Settings
 WORKER = (sys.executable, "-m", "streaming", "worker")
 LOCK_WAIT_S = 30.0
 RENEWAL_TICKS = 600  # of uvicorn's 0.1 s: so often is looked whether the certificate was renewed
+DESCRIPTORS = 8192  # asyncio takes in a whole flood before any of it can be dropped, and without any left it stalls
 SAFE = [("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")]
 
 
@@ -36,6 +38,7 @@ def serve(
 
     Raises CannotListen, and SettingsError for a certificate that can't be used.
     """
+    _allow_descriptors()
     with _listen(settings.service.host, settings.service.port) as listener:
         return asyncio.run(_serve(settings, listener, until, command, lock_wait_s))
 
@@ -124,6 +127,13 @@ class _Signals:
             self._early += 1
         else:
             self._stop()
+
+
+def _allow_descriptors() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _listen(host: str, port: int) -> socket.socket:
