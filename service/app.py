@@ -17,7 +17,19 @@ from service.metrics import Metrics
 from service.offsets import Edits
 from service.operations import Operations
 from service.resolver import Resolver
-from service.routes import checkpoints, control, letters, metrics, offsets, operations, page, probes, restores, status
+from service.routes import (
+    checkpoints,
+    control,
+    letters,
+    metrics,
+    models,
+    offsets,
+    operations,
+    page,
+    probes,
+    restores,
+    status,
+)
 from service.routes import problems as problem_routes
 from service.save_desk import SaveDesk
 from service.shelf import Shelf
@@ -72,6 +84,7 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(control.router(parts.view, parts.supervisor, parts.guard))
     app.include_router(checkpoints.router(parts.shelf, parts.desk, parts.curator, parts.guard))
     app.include_router(restores.router(parts.shelf, parts.work, parts.prospects, parts.lag, parts.guard))
+    app.include_router(models.router(parts.shelf, parts.work, parts.guard))
     app.include_router(letters.router(parts.shelf, parts.work, parts.guard))
     app.include_router(offsets.router(parts.edits, parts.work, parts.view, parts.lag, parts.guard))
     app.include_router(operations.router(parts.operations))

@@ -16,29 +16,22 @@ from service.auth import Guard
 from service.consequences import Prospects
 from service.curation import Curator
 from service.door import Application
+from service.errands import ERRAND, Errands
 from service.folder import ServiceFolder
-from service.head import Head
 from service.lag import Lag, Watermarks
-from service.letters import KIND as REQUEUE
-from service.letters import Requeue
 from service.lock import DirectoryLock, DirectoryLocked
 from service.metrics import Metrics
-from service.offsets import KIND as EDIT
-from service.offsets import Edits
 from service.operations import Operations
 from service.progress import show_progress
 from service.resolver import Resolver
 from service.restarts import WorkerFailed
 from service.retention import Headrooms, RetentionGuard
-from service.rollback import KIND as RESTORE
-from service.rollback import Rollback
 from service.save_desk import SaveDesk
 from service.shelf import Shelf
 from service.supervisor import Supervisor
-from service.verification import KIND as VERIFY
-from service.verification import Verification
-from service.work_desk import Work, WorkDesk
+from service.work_desk import WorkDesk
 from service.worker_view import WorkerView
+from service.works import build_works
 from streaming import logs
 from streaming.checkpoints.store import CheckpointStore
 from streaming.control.messages import Problem
@@ -57,8 +50,9 @@ class Service:
     """Everything but HTTP, which works with its `parts`. until: `now` or an ISO time, for a bounded run.
 
     watch: starts something that knows where the log ends, on a thread; retention: something that knows what the topic
-    will lose. freeze: resolves `until`, on a thread. at_rest: once `run` is over, False if work was left on a thread
-    that still uses the directory: then the lock is kept, and the process must end without waiting for it.
+    will lose. freeze: resolves `until`, on a thread. errand_command: starts the process of an errand. at_rest: once
+    `run` is over, False if work was left on a thread that still uses the directory: then the lock is kept, and the
+    process must end without waiting for it.
     """
 
     def __init__(
@@ -70,6 +64,7 @@ class Service:
         retention: Callable[[Settings], Headrooms],
         freeze: Callable[[Settings, str], Ends],
         lock_wait_s: float,
+        errand_command: Sequence[str] = ERRAND,
     ) -> None:
         self._settings = settings
         self._until = until
@@ -90,15 +85,21 @@ class Service:
         )
         self._operations = Operations(self._folder.operations)
         self._desk = SaveDesk(self._operations, self.view, self._supervisor.send, self._folder.ours)
-        head = Head(store, self._folder, self._supervisor, self._operations)
         prospects = Prospects(store, self._folder.decisions, self._lag)
-        rollback = Rollback(
-            store, shelf, head, self._supervisor, self._operations, self._folder, prospects, self._lag, self.view
+        self._errands = Errands(errand_command, revealed(settings), settings.export.timeout_s)
+        works = build_works(
+            settings,
+            store,
+            shelf,
+            self._folder,
+            self._supervisor,
+            self._operations,
+            prospects,
+            self._lag,
+            self.view,
+            self._errands,
         )
-        requeue = Requeue(store, head, self._folder.decisions, self._lag)
-        edits = Edits(store, head, self._folder.decisions, prospects, self._lag)
-        works: dict[str, Work] = {VERIFY: Verification(shelf), RESTORE: rollback, REQUEUE: requeue, EDIT: edits}
-        self._work = WorkDesk(self._operations, self._folder.ours, works)
+        self._work = WorkDesk(self._operations, self._folder.ours, works.by_kind, works.aside)
         metrics = Metrics(CollectorRegistry(), self.view, self._lag)
         self._supervisor.listen(self._desk)
         self._supervisor.listen(metrics)
@@ -112,7 +113,7 @@ class Service:
             prospects=prospects,
             operations=self._operations,
             curator=Curator(store, shelf, self._folder.ours),
-            edits=edits,
+            edits=works.edits,
             desk=self._desk,
             work=self._work,
             metrics=metrics,
@@ -128,6 +129,7 @@ class Service:
         try:
             return await self._run()
         finally:
+            self._errands.close()
             self.at_rest = await self._work.close(max(LEAST_WORK_S, self._ends_by - time.monotonic()))
             sampling.cancel()
             self._folder.settle(CheckpointError("the service has stopped"))  # HTTP answers a little longer

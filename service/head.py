@@ -2,23 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from http import HTTPStatus
 from typing import Any, NamedTuple
 
+from service.attempts import count_attempt
 from service.folder import ServiceFolder
 from service.operation import Operation, Progress
 from service.operations import Operations
-from service.problem_details import details
 from service.supervisor import Supervisor
-from service.work_desk import Refused
 from streaming.checkpoints.derive import derive
 from streaming.checkpoints.manifest import Cause, parse_id
 from streaming.checkpoints.store import CheckpointStore
 from streaming.control.decisions import Decision
 from streaming.errors import CheckpointError
 from streaming.ledger.ledger import Ledger
-
-MOST_ATTEMPTS = 3
 
 
 class Rewrite(NamedTuple):
@@ -63,7 +59,7 @@ class Head:
         made = await asyncio.to_thread(self._made_before, operation)
         if made is not None:
             return made
-        await self._count_attempt(operation)
+        await count_attempt(self._operations, operation)
         wanted = await prepare()
         if wanted.idle:
             return Made(None, wanted.counts)
@@ -98,13 +94,6 @@ class Head:
         # Before a worker saves others, and prunes it one day.
         await self._operations.insist(operation, self._progress(operation, made=made.checkpoint_id))
         return made
-
-    async def _count_attempt(self, operation: Operation) -> None:
-        attempts = self._operations.progress(operation).attempts
-        if attempts >= MOST_ATTEMPTS:
-            text = f"it was begun {attempts} times, and each time the service ended before it did"
-            raise Refused(details(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", text))
-        await self._operations.note(operation, self._progress(operation, attempts=attempts + 1))
 
     def _progress(self, operation: Operation, **update: object) -> Progress:
         return self._operations.progress(operation).model_copy(update=update)

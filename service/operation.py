@@ -47,7 +47,9 @@ class SaveRequest(_Part):
     pin: Flag = False
 
 
-class VerifyRequest(_Part):
+class CheckpointRequest(_Part):
+    """Which one is to be verified, or exported."""
+
     checkpoint_id: str
 
 
@@ -145,12 +147,19 @@ class EditResult(_Part):
     kept: int
 
 
-Request = SaveRequest | VerifyRequest | RestoreRequest | RequeueRequest | EditRequest
-Result = SaveResult | VerifyResult | RequeueResult | EditResult
+class ExportResult(_Part):
+    """The SavedModel's version, and where it is on the service's machine."""
+
+    number: int
+    directory: str
+
+
+Request = SaveRequest | CheckpointRequest | RestoreRequest | RequeueRequest | EditRequest
+Result = SaveResult | VerifyResult | RequeueResult | EditResult | ExportResult
 
 
 class Operation(BaseModel):
-    """One piece of work: a checkpoint, verify, restore, requeue or edit.
+    """One piece of work: a checkpoint, verify, restore, requeue, edit or export.
 
     result stands once it has succeeded, problem once it has failed."""
 
@@ -169,7 +178,8 @@ class Progress(BaseModel):
 
     attempts: how often it was begun. epoch: writer epoch of the checkpoint that it makes: if there is one, it has been
     made. made: its id, which outlives the checkpoint. counts: what its result will say. unpin: the source was pinned
-    only for as long as the work takes. given_up: why it is not to be begun again.
+    only for as long as the work takes. number: of the SavedModel that it makes: if there is one of this operation, it
+    has been made. given_up: why it is not to be begun again.
     """
 
     attempts: int = 0
@@ -177,4 +187,5 @@ class Progress(BaseModel):
     made: str | None = None
     counts: dict[str, int] = {}
     unpin: Flag = False
+    number: int | None = None
     given_up: ProblemDetails | None = None

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from service import remote_letters, remote_problems
+from service import remote_letters, remote_models, remote_problems
 from service.client import DEFAULT_URL
 from service.terminal import (
     EPILOG,
@@ -31,6 +31,7 @@ checkpoints = typer.Typer(help="Take checkpoints and look into them.", no_args_i
 def add_to(app: typer.Typer) -> None:
     for command in (status, pause, resume, stop, start):
         app.command(epilog=EPILOG)(command)
+    remote_models.add_to(checkpoints)
     app.add_typer(checkpoints, name="checkpoints", epilog=EPILOG)
     app.add_typer(remote_problems.problems, name="problems", epilog=EPILOG)
     app.add_typer(remote_letters.letters, name="dead-letters", epilog=EPILOG)

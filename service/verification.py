@@ -2,7 +2,7 @@
 
 import asyncio
 
-from service.operation import Operation, VerifyRequest, VerifyResult
+from service.operation import CheckpointRequest, Operation, VerifyResult
 from service.shelf import Shelf
 
 KIND = "verify"
@@ -15,6 +15,6 @@ class Verification:
     async def __call__(self, operation: Operation) -> VerifyResult:
         """Raises CheckpointDamaged naming the file that isn't what was written; the list shows either outcome."""
         wanted = operation.request
-        assert isinstance(wanted, VerifyRequest)
+        assert isinstance(wanted, CheckpointRequest)
         await asyncio.to_thread(self._shelf.verify, wanted.checkpoint_id)
         return VerifyResult()

@@ -1,7 +1,7 @@
-"""Does slow work that was asked for over HTTP, one piece after the other, and takes up again what was cut short."""
+"""Does slow work that was asked for over HTTP, in the order of the asking, and takes up again what was cut short."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from http import HTTPStatus
 
 import structlog
@@ -24,21 +24,39 @@ class Refused(Exception):
         self.problem = problem
 
 
+class Interrupted(Exception):
+    """The service ends; the next one does the work."""
+
+
+class _Lane:
+    """Work of some kinds, one piece after the other. task: does what is `doing` now, and then the rest."""
+
+    def __init__(self, kinds: Collection[str]) -> None:
+        self.kinds = kinds
+        self.task: asyncio.Task[None] | None = None
+        self.doing: Operation | None = None
+
+    @property
+    def idle(self) -> bool:
+        return self.task is None or self.task.done()
+
+
 class WorkDesk:
     """works: by kind of operation, what does it. A work may be begun again after a crash, so it must find out by
-    itself what has been done; it raises Refused or CheckpointError."""
+    itself what has been done; it raises Refused, Interrupted or CheckpointError. aside: kinds that take long and
+    change nothing, so that the others don't wait for them; they are Interrupted when the service ends."""
 
     def __init__(
         self,
         operations: Operations,
         ours: Callable[[], Awaitable[None]],
         works: Mapping[str, Work],
+        aside: Collection[str] = (),
     ) -> None:
         self._operations = operations
         self._ours = ours
         self._works = works
-        self._task: asyncio.Task[None] | None = None
-        self._doing: Operation | None = None
+        self._lanes = [_Lane(works.keys() - set(aside)), _Lane(aside)]
         self._hurried = asyncio.Event()
         self._closed = False
 
@@ -71,33 +89,39 @@ class WorkDesk:
         """Finish what changes the line of checkpoints, for so long at most or until `hurry`; the rest is the next
         service's. Whether nothing is at work any more: if not, only the end of the process stops it."""
         self._closed = True
-        if self._task is None or self._task.done():
-            return True
-        if self._doing is not None and self._doing.request.rewrites:
-            hurried = asyncio.create_task(self._hurried.wait())
-            await asyncio.wait({self._task, hurried}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-            hurried.cancel()
-        if not self._task.done() and self._doing is not None:
-            _log.warning("operation_left_to_the_next_service", operation=self._doing.id, kind=self._doing.kind)
-        return self._task.done()
+        hurried = asyncio.create_task(self._hurried.wait())
+        await asyncio.gather(*(self._end(lane, hurried, left_s) for lane in self._lanes))
+        hurried.cancel()
+        return all(lane.idle for lane in self._lanes)
+
+    async def _end(self, lane: _Lane, hurried: asyncio.Task[bool], left_s: float) -> None:
+        if lane.task is None or lane.doing is None or lane.idle:
+            return
+        if lane.doing.request.rewrites or lane is self._lanes[1]:
+            await asyncio.wait({lane.task, hurried}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+        if not lane.idle:
+            _log.warning("operation_left_to_the_next_service", operation=lane.doing.id, kind=lane.doing.kind)
 
     def hurry(self) -> None:
         """Wait for nothing in `close`."""
         self._hurried.set()
 
     def _begin(self) -> None:
-        if not self._closed and (self._task is None or self._task.done()):
-            self._task = asyncio.create_task(self._work_off())
+        for lane in self._lanes:
+            if not self._closed and lane.idle:
+                lane.task = asyncio.create_task(self._work_off(lane))
 
-    async def _work_off(self) -> None:
-        while not self._closed and (waiting := self._operations.unfinished(*self._works)):
-            operation = self._doing = waiting[0]
+    async def _work_off(self, lane: _Lane) -> None:
+        while not self._closed and (waiting := self._operations.unfinished(*lane.kinds)):
+            operation = lane.doing = waiting[0]
             if (problem := self._operations.progress(operation).given_up) is not None:
                 self._operations.fail(operation, problem)
                 continue
             self._operations.change(operation, OperationState.RUNNING)
             try:
                 result = await self._works[operation.kind](operation)
+            except Interrupted:
+                return
             except Refused as refusal:
                 await self._fail(operation, refusal.problem)
             except CheckpointGone as error:

@@ -93,3 +93,16 @@ class TrainingStopped(PenstockError):
         super().__init__(detail)
         self.problem = problem
         self.facts = facts or {}
+
+
+def problem_of(error: PenstockError) -> str | None:
+    """The problem's name when trying again can't mend it; None when it may."""
+    if isinstance(error, TrainingStopped):
+        return error.problem
+    slugs: dict[type[PenstockError], str] = {
+        SettingsError: "settings-unusable",
+        UserCodeError: "user-code-failed",
+        CheckpointMismatch: "checkpoint-mismatch",
+        CheckpointError: "checkpoint-unusable",
+    }
+    return next((slug for kind, slug in slugs.items() if isinstance(error, kind)), None)

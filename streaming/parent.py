@@ -8,9 +8,10 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent() -> None:
-    """SIGKILL when the starting thread ends; first choice when memory runs out. Source: prctl(2), proc(5)."""
+def die_with_parent(expendable: int = 500) -> None:
+    """SIGKILL when the starting thread ends; first choice when memory runs out: the more `expendable` (of 1000), the
+    sooner. Source: prctl(2), proc(5)."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     score = Path("/proc/self/oom_score_adj")
     with suppress(OSError):  # a container's runtime may have set a higher one, which only it may lower
-        score.write_text(str(max(500, int(score.read_text()))))
+        score.write_text(str(max(expendable, int(score.read_text()))))

@@ -183,6 +183,14 @@ class EvaluationSettings(_Group):
     every_batches: int = _setting(10, "Every n-th batch is scored before it is trained; 0 switches it off.", ge=0)
 
 
+class ExportSettings(_Group):
+    """Models for TensorFlow Serving."""
+
+    directory: Path | None = _setting(None, "The folder of numbered SavedModels; <base>/<name> unless set.")
+    base: Path = _setting(Path("exports"), "Parent of the folder that is named after this training.")
+    timeout_s: float = _setting(600.0, "Longest that the process of an export may take; it is killed then.", gt=0)
+
+
 class ServiceSettings(_Group):
     """The HTTP sidecar and its watch over the worker."""
 
@@ -239,6 +247,7 @@ class Settings(_Group):
     model: ModelSettings = ModelSettings()
     checkpoint: CheckpointSettings = CheckpointSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    export: ExportSettings = ExportSettings()
     service: ServiceSettings = ServiceSettings()
 
     @property
@@ -248,6 +257,10 @@ class Settings(_Group):
     @property
     def checkpoint_directory(self) -> Path:
         return self.checkpoint.directory or self.checkpoint.base / self.name
+
+    @property
+    def export_directory(self) -> Path:
+        return self.export.directory or self.export.base / self.name
 
 
 def parse_settings(tree: Mapping[str, Any]) -> Settings:

@@ -11,14 +11,7 @@ import structlog
 from streaming import logs
 from streaming.control.channel import Channel
 from streaming.control.messages import Allowance, Configure, Failed, Greeting, Parked, Problem, WorkerState
-from streaming.errors import (
-    CheckpointError,
-    CheckpointMismatch,
-    PenstockError,
-    SettingsError,
-    TrainingStopped,
-    UserCodeError,
-)
+from streaming.errors import PenstockError, TrainingStopped, problem_of
 from streaming.kafka.readers import chosen
 from streaming.kafka.watch import Watch
 from streaming.parent import die_with_parent
@@ -45,7 +38,7 @@ def main(descriptor: int) -> None:
     try:
         _live(configure, channel)
     except PenstockError as error:
-        slug = _slug(error)
+        slug = problem_of(error)
         _log.error("worker_failed", problem=slug, detail=str(error))
         if slug is not None:
             facts = error.facts if isinstance(error, TrainingStopped) else {}
@@ -56,19 +49,6 @@ def main(descriptor: int) -> None:
         code = BUG
     sys.stdout.flush()
     os._exit(code)
-
-
-def _slug(error: PenstockError) -> str | None:
-    """The problem's name when a restart can't mend it; None when it may."""
-    if isinstance(error, TrainingStopped):
-        return error.problem
-    slugs: dict[type[PenstockError], str] = {
-        SettingsError: "settings-unusable",
-        UserCodeError: "user-code-failed",
-        CheckpointMismatch: "checkpoint-mismatch",
-        CheckpointError: "checkpoint-unusable",
-    }
-    return next((slug for kind, slug in slugs.items() if isinstance(error, kind)), None)
 
 
 def _live(first: Configure, channel: Channel) -> None:

@@ -185,7 +185,7 @@ def _problem_types_in(file: Path) -> Iterator[str]:
         if _name(call) == "Problem":
             yield from (text for word in call.keywords if word.arg == "type" for text in _texts(word.value))
     for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.FunctionDef) and node.name in ("_slug", "_problems"):
+        if isinstance(node, ast.FunctionDef) and node.name in ("problem_of", "_problems"):
             for table in (each for each in ast.walk(node) if isinstance(each, ast.Dict)):
                 for entry in (*table.keys, *table.values):
                     yield from (text for text in _texts(entry) if re.fullmatch(r"[a-z]+(-[a-z]+)+", text))

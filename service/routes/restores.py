@@ -15,7 +15,7 @@ from service.auth import Guard
 from service.consequences import Consequence, Prospect, Prospects, leaving_out
 from service.excision import OTHER_LIFE, Excision, refuse_what_is_learnt
 from service.lag import Lag
-from service.operation import Flag, Operation, RestoreRequest, Stretch, VerifyRequest
+from service.operation import CheckpointRequest, Flag, Operation, RestoreRequest, Stretch
 from service.problems import HttpProblem, documented
 from service.routes.checkpoints import Half, Identifier, found
 from service.routes.requests import IdempotencyKey, accepted, refusals_told
@@ -99,7 +99,7 @@ def router(shelf: Shelf, work: WorkDesk, prospects: Prospects, lag: Lag, guard: 
     )
     async def verify(identifier: Identifier, response: Response, idempotency_key: IdempotencyKey = None) -> Operation:
         """Hash every file; the list shows the outcome. A damaged one fails with `checkpoint-damaged` naming it."""
-        wanted = VerifyRequest(checkpoint_id=identifier)
+        wanted = CheckpointRequest(checkpoint_id=identifier)
         asking = work.request(verification.KIND, wanted, idempotency_key, lambda: found(shelf, identifier))
         return await accepted(asking, response)
 

@@ -1,8 +1,8 @@
 """A record's bytes become an image and a target of the model's size, natively; bad data is a value.
 
-JPEG through libjpeg-turbo, which decodes straight to a half, a quarter or an eighth; PNG through libpng; both by
-libraries that release the interpreter's lock. What they refuse goes to TensorFlow's decoder: it is more lenient, with
-stray bytes between the segments of a JPEG, for one.
+JPEG through libjpeg-turbo, which decodes straight to the fewest eighths of its size that are not too small; PNG through
+libpng; both by libraries that release the interpreter's lock. What they refuse goes to TensorFlow's decoder: it is more
+lenient, with stray bytes between the segments of a JPEG, for one.
 """
 
 from collections.abc import Callable

@@ -50,7 +50,10 @@ def build_model(settings: Settings) -> keras.Model:
 
 
 class Trainer:
-    """Owns the model; belongs to the main thread. Images are uint8[B, S, S, 3], targets uint8[B, S, S] or int64[B]."""
+    """Owns the model; belongs to the main thread. Images are uint8[B, S, S, 3], targets uint8[B, S, S] or int64[B].
+
+    labels: it learns from class numbers, not masks. countable: its output's last dimension are the classes.
+    """
 
     def __init__(self, model: keras.Model, settings: Settings) -> None:
         self.model = model
@@ -61,7 +64,7 @@ class Trainer:
         shape = self._output_shape(size)
         model.optimizer.build(model.trainable_variables)
         self.labels = len(shape) == 2
-        self._countable = shape[-1:] == (self._classes,)
+        self.countable = shape[-1:] == (self._classes,)
         target = tf.TensorSpec([None], tf.int64) if self.labels else tf.TensorSpec([None, size, size], tf.uint8)
         self._signature = [tf.TensorSpec([None, size, size, 3], tf.uint8), target]
         self._variables = _variables(model)
@@ -116,7 +119,7 @@ class Trainer:
     def score(self, images: tf.Tensor, targets: tf.Tensor) -> Scored:
         """Loss and confusion in inference mode; nothing changes."""
         loss, confusion = self._score(images, targets)
-        return Scored(float(loss), confusion.numpy() if self._countable else None)
+        return Scored(float(loss), confusion.numpy() if self.countable else None)
 
     def state(self) -> dict[str, Array]:
         """A host copy of all variables of model and optimizer; key = path, repeated paths numbered in build order."""
@@ -178,7 +181,7 @@ class Trainer:
     def _scored(self, images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         predictions = self.model(images, training=False)
         loss = tf.cast(self.model.compute_loss(x=images, y=targets, y_pred=predictions, training=False), tf.float32)
-        if not self._countable:
+        if not self.countable:
             return loss, tf.zeros([0, 0], tf.int64)
         truth = tf.reshape(tf.cast(targets, tf.int64), [-1])
         guess = tf.reshape(tf.argmax(predictions, axis=-1), [-1])

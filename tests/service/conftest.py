@@ -20,15 +20,23 @@ from streaming.kafka.headroom import Headroom
 from streaming.settings import Settings, parse_settings
 
 SCRIPTED_WORKER = Path(__file__).parent / "scripted_worker.py"
+SCRIPTED_ERRAND = Path(__file__).parent / "scripted_errand.py"
 
 
 def worker_command(lives: str, log: Path | None = None) -> list[str]:
     return [sys.executable, str(SCRIPTED_WORKER), lives, *(["--log", str(log)] if log else [])]
 
 
-def settings_for(directory: Path, **service: Any) -> Settings:
+def errand_command(behaviours: str, directory: Path) -> list[str]:
+    """directory: where the errands are counted."""
+    return [sys.executable, str(SCRIPTED_ERRAND), behaviours, str(directory / "errands")]
+
+
+def settings_for(directory: Path, errand_s: float = 20, **service: Any) -> Settings:
     quick = {"port": 0, "grace_s": 5, "restart_backoff_s": 0, "log_level": "error"} | service
-    return parse_settings({"name": "test", "checkpoint": {"directory": str(directory)}, "service": quick})
+    export = {"directory": str(directory.parent / "exports"), "timeout_s": errand_s}
+    tree = {"name": "test", "checkpoint": {"directory": str(directory)}, "export": export, "service": quick}
+    return parse_settings(tree)
 
 
 class FakeWatermarks:
@@ -61,21 +69,29 @@ class FakeWatermarks:
 
 
 def service_with(
-    settings: Settings, command: list[str], watermarks: FakeWatermarks, until: str | None = None
+    settings: Settings, command: list[str], watermarks: FakeWatermarks, until: str | None = None, errands: str = "well"
 ) -> Service:
     """A service as in production, but for Kafka: `now` is always offset 96 of partition 0."""
     return Service(
-        settings, command, until, lambda _: watermarks, lambda _: watermarks, lambda *_: {0: 96}, lock_wait_s=0.3
+        settings,
+        command,
+        until,
+        lambda _: watermarks,
+        lambda _: watermarks,
+        lambda *_: {0: 96},
+        lock_wait_s=0.3,
+        errand_command=errand_command(errands, settings.checkpoint_directory.parent),
     )
 
 
 class Sidecar:
     """A service on a thread of its own, with its HTTP on a free port."""
 
-    def __init__(self, settings: Settings, lives: str, log: Path | None = None) -> None:
+    def __init__(self, settings: Settings, lives: str, log: Path | None = None, errands: str = "well") -> None:
         self.watermarks = FakeWatermarks()
         self._settings = settings
         self._command = worker_command(lives, log)
+        self._errands = errands
         self._up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
 
@@ -116,7 +132,7 @@ class Sidecar:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._service = service_with(self._settings, self._command, self.watermarks)
+        self._service = service_with(self._settings, self._command, self.watermarks, errands=self._errands)
         server = HttpServer(create_app(self._service.parts), self._settings.service)
         server.config.port = 0
         self._http_server = server
@@ -153,7 +169,7 @@ def quiet() -> None:
 
 
 class SidecarFactory(Protocol):
-    def __call__(self, lives: str, **service: Any) -> Sidecar: ...
+    def __call__(self, lives: str, errands: str = "well", **service: Any) -> Sidecar: ...
 
 
 @pytest.fixture
@@ -161,8 +177,8 @@ def sidecar(tmp_path: Path) -> Iterator[SidecarFactory]:
     """Starts services over one checkpoint directory; stops what a test left running."""
     started: list[Sidecar] = []
 
-    def start(lives: str, **service: Any) -> Sidecar:
-        one = Sidecar(settings_for(tmp_path / "run", **service), lives, tmp_path / "received")
+    def start(lives: str, errands: str = "well", **service: Any) -> Sidecar:
+        one = Sidecar(settings_for(tmp_path / "run", **service), lives, tmp_path / "received", errands)
         started.append(one.__enter__())
         return one
 

@@ -68,6 +68,16 @@ def test_checkpoints_and_dead_letters_are_steered_from_the_command_line(
     assert "give reason, partitions or before" in refused.stderr
 
 
+def test_export_prints_its_folder(penstock: typer.Typer, sidecar: SidecarFactory, tmp_path: Path) -> None:
+    (identifier,) = write(tmp_path / "run", ledger_with(trained=range(10)))
+    one = sidecar("well", errands="well,refuses")
+    done = call(penstock, "checkpoints", "export", identifier, url=one.url)
+    (made,) = (tmp_path / "exports").iterdir()
+    assert (done.exit_code, done.output) == (0, f"{made}\n")
+    failed = call(penstock, "checkpoints", "export", identifier, url=one.url)
+    assert (failed.exit_code, failed.stderr) == (1, "penstock: model.build = a:b: no such thing\n")
+
+
 def test_problem_is_answered_from_the_command_line(penstock: typer.Typer, sidecar: SidecarFactory) -> None:
     one = sidecar("fails,well")
     one.reach("failed")

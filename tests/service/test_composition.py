@@ -8,7 +8,7 @@ import pytest
 
 from service.folder import ServiceFolder
 from service.lock import DirectoryLock, DirectoryLocked
-from service.operation import VerifyRequest
+from service.operation import CheckpointRequest
 from service.progress import settled_counter
 from service.worker_view import Desired, Durable, WorkerView
 from streaming.checkpoints.store import CheckpointStore
@@ -48,7 +48,7 @@ def test_nothing_is_written_once_the_lock_may_be_another_services(tmp_path: Path
         writers = (
             parts.supervisor.set_desired(Desired.PAUSED),
             parts.supervisor.decide(ResetBreaker(at=1.0)),
-            parts.work.request("verify", VerifyRequest(checkpoint_id="a"), None),
+            parts.work.request("verify", CheckpointRequest(checkpoint_id="a"), None),
         )
         for writer in writers:
             with pytest.raises(CheckpointError, match="has stopped"):

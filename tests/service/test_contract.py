@@ -106,6 +106,8 @@ def refused_damaged(one: Sidecar, run: Path, line: list[str]) -> None:
     one.http.get(f"/v1/checkpoints/{line[2]}/records")
     one.http.get(f"/v1/checkpoints/{line[2]}/diff", params={"to": line[1]})
     one.http.post(f"/v1/checkpoints/{line[2]}/restore")
+    one.operation(one.http.post(f"/v1/checkpoints/{line[2]}/verify"))
+    one.http.post(f"/v1/checkpoints/{line[2]}/export")
 
 
 @contextmanager
@@ -136,7 +138,12 @@ def refused_for_a_crowd(one: Sidecar, run: Path, line: list[str]) -> None:
         for number in range(MOST_OPEN):
             one.http.post(where, json={"exclude": [stretch(1000 + number)]})
             one.http.post("/v1/checkpoints", json={"label": f"{number}"})
-        for path in (f"/v1/checkpoints/{line[2]}/verify", where, "/v1/checkpoints"):
+        for path in (
+            f"/v1/checkpoints/{line[2]}/verify",
+            f"/v1/checkpoints/{line[2]}/export",
+            where,
+            "/v1/checkpoints",
+        ):
             answer = one.http.post(path)
             assert (answer.status_code, "Retry-After" in answer.headers) == (HTTPStatus.TOO_MANY_REQUESTS, True), path
         one.http.post("/v1/dead-letters/requeue", json={"all": True})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.folder import StateFile
-from service.operation import Operation, OperationState, Progress, RestoreRequest, VerifyRequest, VerifyResult
+from service.operation import CheckpointRequest, Operation, OperationState, Progress, RestoreRequest, VerifyResult
 from service.operations import KeyReused, Operations
 from service.shelf import Shelf
 from service.verification import Verification
@@ -31,7 +31,7 @@ class Line:
         return await self.desk.request("restore", wanted, key)
 
     async def verify(self, identifier: str, key: str | None = None) -> Operation:
-        return await self.desk.request("verify", VerifyRequest(checkpoint_id=identifier), key)
+        return await self.desk.request("verify", CheckpointRequest(checkpoint_id=identifier), key)
 
     async def until_done(self, *asked: Operation) -> None:
         self.go.set()
@@ -44,7 +44,7 @@ class Line:
 
     async def _work(self, operation: Operation) -> VerifyResult:
         await self.go.wait()
-        assert isinstance(operation.request, RestoreRequest | VerifyRequest)
+        assert isinstance(operation.request, RestoreRequest | CheckpointRequest)
         self.done.append(operation.request.checkpoint_id)
         return VerifyResult()
 
@@ -89,7 +89,7 @@ def test_key_that_could_not_be_written_is_written_when_it_comes_again(tmp_path: 
         later = Operations(StateFile(tmp_path / "operations.json"))
         later.load()
         with pytest.raises(KeyReused):
-            later.recall("verify", VerifyRequest(checkpoint_id="a"), "k")
+            later.recall("verify", CheckpointRequest(checkpoint_id="a"), "k")
         await line.until_done(first)
 
     run(tmp_path, story)
@@ -121,7 +121,7 @@ def test_verify_of_one_that_retention_took_meanwhile_says_so(tmp_path: Path) -> 
     async def story(line: Line) -> None:
         works = {"verify": Verification(Shelf(CheckpointStore(tmp_path)))}
         desk = WorkDesk(line.operations, line.ours, works)
-        operation = await desk.request("verify", VerifyRequest(checkpoint_id="e000001-s000000001"), None)
+        operation = await desk.request("verify", CheckpointRequest(checkpoint_id="e000001-s000000001"), None)
         async with asyncio.timeout(10):
             while operation.problem is None:
                 await asyncio.sleep(0.005)

@@ -95,6 +95,24 @@ def normalised(settings: Settings) -> keras.Model:
     return model
 
 
+class Looking(Subclassed):
+    """With a table that isn't made of variables."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(classes)
+        keys, values = tf.range(256, dtype=tf.int64), tf.range(255, -1, -1, dtype=tf.int64)
+        self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, values), 0)
+
+    def call(self, images: Any) -> Any:
+        return super().call(self.table.lookup(tf.cast(images, tf.int64)))
+
+
+def looking(settings: Settings) -> keras.Model:
+    model = Looking(settings.model.classes)
+    model.compile("sgd", _loss())
+    return model
+
+
 class WithoutLoss(Subclassed):
     def train_step(self, data: Any) -> dict[str, Any]:
         return {"accuracy": 1.0}
@@ -103,6 +121,31 @@ class WithoutLoss(Subclassed):
 def without_loss(settings: Settings) -> keras.Model:
     model = WithoutLoss(settings.model.classes)
     model.compile("sgd", _loss())
+    return model
+
+
+def probable(settings: Settings) -> keras.Model:
+    """images -> probabilities [B, S, S, C], under a loss that is named by its name."""
+    model = keras.Sequential([layers.Rescaling(1 / 255), layers.Conv2D(settings.model.classes, 3, padding="same")])
+    model.add(layers.Softmax())
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+def several(settings: Settings) -> keras.Model:
+    """images -> two outputs of their own names, neither of which are classes."""
+    size = settings.pipeline.image_size
+    images = keras.Input((size, size, 3), dtype="uint8")
+    x = layers.Rescaling(1 / 255)(images)
+    model = keras.Model(images, {"depth": layers.Conv2D(1, 1)(x), "mean": layers.GlobalAveragePooling2D()(x)})
+    model.compile("sgd", {"depth": "mse", "mean": "mse"})
+    return model
+
+
+def doubtful(settings: Settings) -> keras.Model:
+    """A loss that doesn't say what it takes the output for."""
+    model = keras.Sequential([layers.Rescaling(1 / 255), layers.Conv2D(settings.model.classes, 3, padding="same")])
+    model.compile("sgd", lambda truth, guess: keras.ops.mean(guess))
     return model
 
 

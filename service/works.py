@@ -1,0 +1,58 @@
+"""What slow work there is, by kind of operation, and who does it."""
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from service import exporting, letters, offsets, rollback, verification
+from service.consequences import Prospects
+from service.errands import Errands
+from service.exporting import Exporting
+from service.exports import Exports
+from service.folder import ServiceFolder
+from service.head import Head
+from service.lag import Lag
+from service.letters import Requeue
+from service.offsets import Edits
+from service.operations import Operations
+from service.rollback import Rollback
+from service.shelf import Shelf
+from service.supervisor import Supervisor
+from service.verification import Verification
+from service.work_desk import Work
+from service.worker_view import WorkerView
+from streaming.checkpoints.store import CheckpointStore
+from streaming.settings import Settings
+
+
+class Works(NamedTuple):
+    """by_kind, aside: for the `WorkDesk`. edits: one of them, that also tells the consequences beforehand."""
+
+    by_kind: Mapping[str, Work]
+    aside: Collection[str]
+    edits: Edits
+
+
+def build_works(
+    settings: Settings,
+    store: CheckpointStore,
+    shelf: Shelf,
+    folder: ServiceFolder,
+    supervisor: Supervisor,
+    operations: Operations,
+    prospects: Prospects,
+    lag: Lag,
+    view: WorkerView,
+    errands: Errands,
+) -> Works:
+    """Nothing runs yet."""
+    head = Head(store, folder, supervisor, operations)
+    edits = Edits(store, head, folder.decisions, prospects, lag)
+    exports = Exports(settings.export_directory)
+    works: dict[str, Work] = {
+        verification.KIND: Verification(shelf),
+        rollback.KIND: Rollback(store, shelf, head, supervisor, operations, folder, prospects, lag, view),
+        letters.KIND: Requeue(store, head, folder.decisions, lag),
+        offsets.KIND: edits,
+        exporting.KIND: Exporting(settings, store, shelf, folder, operations, errands, exports),
+    }
+    return Works(works, [exporting.KIND], edits)

@@ -1,0 +1,54 @@
+"""A real process for an errand, without TensorFlow: does what it is asked to, or comes to harm as it is told.
+
+    python scripted_errand.py BEHAVIOURS COUNT export
+
+BEHAVIOURS: one an errand, comma separated, the last one repeated; COUNT: a file of a byte an errand so far.
+  well      makes a model, and answers           refuses   answers that the user's code failed
+  stumbles  answers what nobody expected         dies      says something on stderr, exits with code 3
+  crashes   kills itself with SIGSEGV            silent    makes half a model and never comes back
+  mumbles   answers with what is no answer       deaf      exits with code 3 without having listened
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    behaviours, count, kind = sys.argv[1:]
+    with open(count, "ab") as file:
+        file.write(b".")
+    if (behaviour := nth(behaviours, Path(count).stat().st_size)) == "deaf":
+        sys.exit(3)
+    asked = json.loads(sys.stdin.read())
+    assert (kind, os.getppid()) == (asked["errand"]["kind"], asked["parent"])
+    model = Path(asked["errand"]["directory"])
+    (model / "variables").mkdir()
+    (model / "variables" / "weights").write_bytes(Path(asked["errand"]["weights"]).read_bytes())
+    match behaviour:
+        case "well":
+            (model / "saved_model.pb").write_text("graph")
+            print('{"kind": "exported"}')
+        case "refuses":
+            print('{"kind": "refusal", "problem": "user-code-failed", "detail": "model.build = a:b: no such thing"}')
+        case "stumbles":
+            print('{"kind": "refusal", "problem": null, "detail": "OSError: no space left"}')
+        case "dies":
+            print("noise\nterminate called\n", file=sys.stderr)
+            sys.exit(3)
+        case "crashes":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "silent":
+            signal.pause()
+        case "mumbles":
+            print("gibberish")
+
+
+def nth(behaviours: str, number: int) -> str:
+    names = behaviours.split(",")
+    return names[min(number, len(names)) - 1]
+
+
+main()
