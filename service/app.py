@@ -11,11 +11,24 @@ from service.contract import contract
 from service.curation import Curator
 from service.http_metrics import HttpMetrics
 from service.lag import Lag
+from service.live_settings import LiveSettings
 from service.metrics import Metrics
 from service.offsets import Edits
 from service.operations import Operations
 from service.resolver import Resolver
-from service.routes import checkpoints, control, letters, metrics, offsets, operations, page, probes, restores, status
+from service.routes import (
+    checkpoints,
+    control,
+    letters,
+    metrics,
+    offsets,
+    operations,
+    page,
+    probes,
+    restores,
+    settings,
+    status,
+)
 from service.routes import problems as problem_routes
 from service.save_desk import SaveDesk
 from service.shelf import Shelf
@@ -34,6 +47,7 @@ class Collaborators:
     version: str
     view: WorkerView
     supervisor: Supervisor
+    live: LiveSettings
     resolver: Resolver
     shelf: Shelf
     prospects: Prospects
@@ -66,6 +80,7 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(letters.router(parts.shelf, parts.work, parts.guard))
     app.include_router(offsets.router(parts.edits, parts.work, parts.view, parts.lag, parts.guard))
     app.include_router(operations.router(parts.operations))
+    app.include_router(settings.router(parts.live, parts.view, parts.shelf, parts.guard))
     app.include_router(page.router())
     problems.install(app)
     app.openapi_schema = contract(app)

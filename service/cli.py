@@ -83,11 +83,11 @@ def version() -> None:
 def _run(config: Path | None, sets: list[str] | None, host: str | None, port: int | None, until: str | None) -> None:
     from service.server import CannotListen
     from service.server import serve as run
-    from streaming.settings_sources import load_settings
+    from streaming.settings_sources import load
 
-    settings = load_settings(config, flags_tree(sets or [], host, port))
+    settings, origins = load(config, flags_tree(sets or [], host, port))
     try:
-        code = run(settings, until)
+        code = run(settings, until, origins=origins)
     except CannotListen as error:
         code = _fail(str(error), 1)
     sys.exit(code)

@@ -21,6 +21,7 @@ from service.head import Head
 from service.lag import Lag, Watermarks
 from service.letters import KIND as REQUEUE
 from service.letters import Requeue
+from service.live_settings import LiveSettings
 from service.lock import DirectoryLock, DirectoryLocked
 from service.metrics import Metrics
 from service.offsets import KIND as EDIT
@@ -43,7 +44,8 @@ from streaming import logs
 from streaming.checkpoints.store import CheckpointStore
 from streaming.control.messages import Problem
 from streaming.errors import CheckpointError, KafkaUnavailable
-from streaming.settings import Settings, revealed
+from streaming.settings import Settings
+from streaming.settings_sources import NOTHING_GIVEN, Origins
 
 SAMPLE_S = 0.5
 LEAST_WORK_S = 2.0  # for a restore, and then for state, to be written when the worker has used up the grace time
@@ -54,7 +56,8 @@ Ends = Mapping[int, int]
 
 
 class Service:
-    """Everything but HTTP, which works with its `parts`. until: `now` or an ISO time, for a bounded run.
+    """Everything but HTTP, which works with its `parts`. until: `now` or an ISO time, for a bounded run. origins: who
+    gave which of the settings. set_level: changes the level of this process' log.
 
     watch: starts something that knows where the log ends, on a thread; retention: something that knows what the topic
     will lose. freeze: resolves `until`, on a thread. at_rest: once `run` is over, False if work was left on a thread
@@ -70,6 +73,8 @@ class Service:
         retention: Callable[[Settings], Headrooms],
         freeze: Callable[[Settings, str], Ends],
         lock_wait_s: float,
+        origins: Origins = NOTHING_GIVEN,
+        set_level: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._until = until
@@ -85,8 +90,16 @@ class Service:
         self._lock = DirectoryLock(self._folder.path / "lock", lock_wait_s)
         self._lag = Lag()
         self.view = WorkerView(settings.service.stall_s)
+        self._live = LiveSettings(
+            settings,
+            origins,
+            self._folder.settings,
+            self._folder.ours,
+            lambda change: self._supervisor.send(change),
+            set_level,
+        )
         self._supervisor = Supervisor(
-            command, revealed(settings), settings.service, self._folder, self.view, shelf.durable
+            command, self._live.configuration, settings.service, self._folder, self.view, shelf.durable
         )
         self._operations = Operations(self._folder.operations)
         self._desk = SaveDesk(self._operations, self.view, self._supervisor.send, self._folder.ours)
@@ -107,6 +120,7 @@ class Service:
             version=version("penstock"),
             view=self.view,
             supervisor=self._supervisor,
+            live=self._live,
             resolver=Resolver(self.view, self._supervisor),
             shelf=shelf,
             prospects=prospects,
@@ -190,6 +204,7 @@ class Service:
         try:
             self._folder.create()
             await self._lock.acquire()
+            self._live.load()
             self._supervisor.restore_memory()
             self._operations.load()
             self._desk.take_up()
@@ -267,7 +282,7 @@ class Service:
 
 
 def build(
-    settings: Settings, command: Sequence[str], until: str | None, lock_wait_s: float
+    settings: Settings, command: Sequence[str], until: str | None, lock_wait_s: float, origins: Origins
 ) -> tuple[Service, Application]:
     """The service as it runs in production, and its HTTP; logging included."""
     logs.configure(settings.service.log_level, "sidecar")
@@ -281,6 +296,8 @@ def build(
         kafka_watches.headrooms,
         kafka_watches.frozen_ends,
         lock_wait_s,
+        origins,
+        logs.set_level,
     )
     return service, create_app(service.parts)
 

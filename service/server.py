@@ -13,6 +13,7 @@ import uvicorn
 
 from service.door import Application, Door
 from streaming.settings import Settings
+from streaming.settings_sources import NOTHING_GIVEN, Origins
 
 WORKER = (sys.executable, "-m", "streaming", "worker")
 LOCK_WAIT_S = 30.0
@@ -23,22 +24,33 @@ class CannotListen(Exception):
 
 
 def serve(
-    settings: Settings, until: str | None = None, command: Sequence[str] = WORKER, lock_wait_s: float = LOCK_WAIT_S
+    settings: Settings,
+    until: str | None = None,
+    command: Sequence[str] = WORKER,
+    lock_wait_s: float = LOCK_WAIT_S,
+    origins: Origins = NOTHING_GIVEN,
 ) -> int:
-    """Run until a signal, the end of a bounded run or a failure; the exit code. Raises CannotListen."""
+    """Run until a signal, the end of a bounded run or a failure; the exit code. Raises CannotListen.
+
+    origins: who gave which of the settings."""
     with _listen(settings.service.host, settings.service.port) as listener:
-        return asyncio.run(_serve(settings, listener, until, command, lock_wait_s))
+        return asyncio.run(_serve(settings, listener, until, command, lock_wait_s, origins))
 
 
 async def _serve(
-    settings: Settings, listener: socket.socket, until: str | None, command: Sequence[str], lock_wait_s: float
+    settings: Settings,
+    listener: socket.socket,
+    until: str | None,
+    command: Sequence[str],
+    lock_wait_s: float,
+    origins: Origins,
 ) -> int:
     signals = _Signals()
     door = Door()
     http = HttpServer(door)
     serving = asyncio.create_task(http.serve([listener]))
     composition = await asyncio.to_thread(importlib.import_module, "service.composition")
-    service, application = await asyncio.to_thread(composition.build, settings, command, until, lock_wait_s)
+    service, application = await asyncio.to_thread(composition.build, settings, command, until, lock_wait_s, origins)
     _log_address(listener)
     door.open(application)
     signals.connect(service.stop)

@@ -13,7 +13,7 @@ TENSORFLOW = ("tensorflow", "tensorflow_io", "keras")
 FREE_OF_TENSORFLOW = (
     "service/",
     *(f"streaming/{name}.py" for name in ("settings", "settings_sources", "errors", "arrays", "metrics")),
-    *(f"streaming/{name}.py" for name in ("round", "book", "logs", "decided")),
+    *(f"streaming/{name}.py" for name in ("round", "book", "logs", "decided", "settings_tree", "new_run")),
     *(f"streaming/{name}/" for name in ("ledger", "checkpoints", "control", "demo")),
     *(f"streaming/kafka/{name}.py" for name in ("dead_letters", "letter", "letter_writer", "originals", "librdkafka")),
     *(f"streaming/kafka/{name}.py" for name in ("broker", "watch", "tails", "mirror", "held_back")),
@@ -23,7 +23,8 @@ FREE_OF_TENSORFLOW = (
     "streaming/training/evaluation.py",
 )
 SERVICE_MAY_USE = (
-    *("settings", "settings_sources", "errors", "logs", "ledger", "control", "checkpoints", "decided"),
+    *("settings", "settings_sources", "settings_tree", "new_run", "errors", "logs", "ledger", "control"),
+    *("checkpoints", "decided"),
     *(f"kafka.{name}" for name in ("broker", "watch", "headroom", "retention")),
 )
 
