@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from service.flags import Config, Sets, flags_tree
 from streaming.errors import SettingsError
+from streaming.flags import Config, Sets, flags_tree
 
 EXIT_CODES = "Exit codes: 0 done · 1 the operation failed · 2 wrong usage or settings · 3 the service isn't reachable."
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -69,6 +69,12 @@ def produce(context: typer.Context) -> None:
 def demo(context: typer.Context) -> None:
     """A real Kafka, drawn pets, a trained model; see `penstock demo --help`."""
     _become_streaming("demo", context.args)
+
+
+@app.command(context_settings=_PASS_ON)
+def doctor(context: typer.Context) -> None:
+    """Check Kafka, records, model, device and disk, with a remedy for each; see `penstock doctor --help`."""
+    _become_streaming("doctor", context.args)
 
 
 @app.command()

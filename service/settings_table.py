@@ -5,10 +5,10 @@ from typing import Annotated, Any
 import typer
 
 from service.client import DEFAULT_URL
-from service.flags import Config, Sets, flags_tree
 from service.ignored import without_effect
 from service.settings_rows import Row, rows
 from service.terminal import EPILOG, AsJson, Token, Url, print_table, service_at, show_answer
+from streaming.flags import Config, Sets, flags_tree
 from streaming.settings_sources import load, load_settings
 from streaming.settings_tree import LIVE
 

@@ -43,6 +43,12 @@ def set_level(level: str) -> None:
     logging.getLogger().setLevel(max(lowest, logging.WARNING))
 
 
+def silence() -> None:
+    """For a command whose output is for people: no events, and nothing of the libraries' own."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    _end_kafkas_words()
+
+
 def _catch_standard_library(enrich: list[structlog.typing.Processor]) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
@@ -57,8 +63,12 @@ def _catch_standard_library(enrich: list[structlog.typing.Processor]) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    # While a broker is away kafka-python warns many times a second; streaming.kafka.broker reads the cause from
-    # these records and reports it once, so they end here.
+    _end_kafkas_words()
+
+
+def _end_kafkas_words() -> None:
+    """While a broker is away kafka-python warns many times a second; streaming.kafka.broker reads the cause from
+    these records and reports it once, so they end here."""
     kafka = logging.getLogger("kafka")
     kafka.propagate = False
     kafka.addHandler(logging.NullHandler())

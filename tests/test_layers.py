@@ -17,14 +17,15 @@ FREE_OF_TENSORFLOW = (
     *(f"streaming/{name}/" for name in ("ledger", "checkpoints", "control", "demo")),
     *(f"streaming/kafka/{name}.py" for name in ("dead_letters", "letter", "letter_writer", "originals", "librdkafka")),
     *(f"streaming/kafka/{name}.py" for name in ("broker", "watch", "tails", "mirror", "held_back")),
-    *(f"streaming/kafka/{name}.py" for name in ("retention", "headroom", "consumer")),
+    *(f"streaming/kafka/{name}.py" for name in ("retention", "headroom", "consumer", "inspection", "readers")),
+    *(f"streaming/doctor/{name}.py" for name in ("cli", "child", "kafka_checks", "disk", "finding")),
     *(f"streaming/records/{name}.py" for name in ("png", "jpeg", "decode", "augment", "breaker", "example")),
     *(f"streaming/records/{name}.py" for name in ("sample", "batch", "original", "reasons")),
     "streaming/training/evaluation.py",
 )
 SERVICE_MAY_USE = (
     *("settings", "settings_sources", "settings_tree", "new_run", "errors", "logs", "ledger", "control"),
-    *("checkpoints", "decided"),
+    *("checkpoints", "decided", "flags"),
     *(f"kafka.{name}" for name in ("broker", "watch", "headroom", "retention")),
 )
 

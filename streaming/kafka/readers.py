@@ -1,9 +1,11 @@
 """Which client reads ranges, and why."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from streaming.records.batches import RangeReader
 from streaming.settings import KafkaSettings
+
+if TYPE_CHECKING:
+    from streaming.records.batches import RangeReader
 
 Name = Literal["tensorflow-io", "confluent-kafka"]
 
@@ -17,7 +19,7 @@ def chosen(kafka: KafkaSettings) -> tuple[Name, str]:
     return "tensorflow-io", "tensorflow-io"
 
 
-def open_reader(kafka: KafkaSettings, group_id: str) -> RangeReader:
+def open_reader(kafka: KafkaSettings, group_id: str) -> "RangeReader":
     """The chosen one; the other's library isn't loaded."""
     name, _ = chosen(kafka)
     if name == "confluent-kafka":

@@ -8,8 +8,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from service import remote, settings_table
-from service.flags import flags_tree
 from streaming.errors import SettingsError
+from streaming.flags import flags_tree
 from tests.service.checkpoints import ledger_with, write
 from tests.service.conftest import Sidecar, SidecarFactory
 
