@@ -13,6 +13,7 @@ from service.curation import Curator
 from service.http_metrics import HttpMetrics
 from service.lag import Lag
 from service.limits import Limits
+from service.live_settings import LiveSettings
 from service.metrics import Metrics
 from service.offsets import Edits
 from service.operations import Operations
@@ -28,6 +29,7 @@ from service.routes import (
     page,
     probes,
     restores,
+    settings,
     status,
 )
 from service.routes import problems as problem_routes
@@ -55,6 +57,7 @@ class Collaborators:
     version: str
     view: WorkerView
     supervisor: Supervisor
+    live: LiveSettings
     resolver: Resolver
     shelf: Shelf
     prospects: Prospects
@@ -88,6 +91,7 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(letters.router(parts.shelf, parts.work, parts.guard))
     app.include_router(offsets.router(parts.edits, parts.work, parts.view, parts.lag, parts.guard))
     app.include_router(operations.router(parts.operations))
+    app.include_router(settings.router(parts.live, parts.view, parts.shelf, parts.guard))
     app.include_router(page.router())
     problems.install(app)
     app.openapi_schema = contract(app)

@@ -37,6 +37,9 @@ class Client:
     def post(self, path: str, body: object = None) -> Any:
         return self._ask("POST", path, json=body)
 
+    def patch(self, path: str, body: object) -> Any:
+        return self._ask("PATCH", path, json=body)
+
     def wait_for(self, operation: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         """The operation once it has ended well."""
         deadline = time.monotonic() + timeout_s

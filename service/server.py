@@ -19,6 +19,7 @@ from service.connection import HEAD_BYTES, Connection
 from service.door import Application, Door
 from service.tls import certificate
 from streaming.settings import ServiceSettings, Settings
+from streaming.settings_sources import NOTHING_GIVEN, Origins
 
 WORKER = (sys.executable, "-m", "streaming", "worker")
 LOCK_WAIT_S = 30.0
@@ -32,26 +33,35 @@ class CannotListen(Exception):
 
 
 def serve(
-    settings: Settings, until: str | None = None, command: Sequence[str] = WORKER, lock_wait_s: float = LOCK_WAIT_S
+    settings: Settings,
+    until: str | None = None,
+    command: Sequence[str] = WORKER,
+    lock_wait_s: float = LOCK_WAIT_S,
+    origins: Origins = NOTHING_GIVEN,
 ) -> int:
-    """Run until a signal, the end of a bounded run or a failure; the exit code.
+    """Run until a signal, the end of a bounded run or a failure; the exit code. origins: who gave which setting.
 
     Raises CannotListen, and SettingsError for a certificate that can't be used.
     """
     _allow_descriptors()
     with _listen(settings.service.host, settings.service.port) as listener:
-        return asyncio.run(_serve(settings, listener, until, command, lock_wait_s))
+        return asyncio.run(_serve(settings, listener, until, command, lock_wait_s, origins))
 
 
 async def _serve(
-    settings: Settings, listener: socket.socket, until: str | None, command: Sequence[str], lock_wait_s: float
+    settings: Settings,
+    listener: socket.socket,
+    until: str | None,
+    command: Sequence[str],
+    lock_wait_s: float,
+    origins: Origins,
 ) -> int:
     signals = _Signals()
     door = Door()
     http = HttpServer(door, settings.service)
     serving = asyncio.create_task(http.serve([listener]))
     composition = await asyncio.to_thread(importlib.import_module, "service.composition")
-    service, application = await asyncio.to_thread(composition.build, settings, command, until, lock_wait_s)
+    service, application = await asyncio.to_thread(composition.build, settings, command, until, lock_wait_s, origins)
     _log_address(listener, "https" if http.certificate else "http")
     door.open(application)
     signals.connect(service.stop)

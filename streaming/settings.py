@@ -154,7 +154,7 @@ class ModelSettings(_Group):
     )
     classes: int = _setting(3, "Number of classes.", "new run", ge=2, le=254)
     width: int = _setting(24, "Channels of the default U-Net's first stage.", "new run", ge=4, le=256)
-    learning_rate: float = _setting(0.003, "Adam's learning rate in the default model.", gt=0)
+    learning_rate: float = _setting(0.003, "The optimizer's; in the default model Adam's.", "live", gt=0, le=1000)
     mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = _setting("float32", "Keras' dtype policy.")
     jit_compile: bool = _setting(False, "Compile full batches with XLA.")
 
@@ -164,7 +164,7 @@ class CheckpointSettings(_Group):
 
     directory: Path | None = _setting(None, "The checkpoints' folder; <base>/<name> unless set.")
     base: Path = _setting(Path("checkpoints"), "Parent of the folder that is named after this training.")
-    interval_s: float = _setting(60.0, "Seconds between periodic checkpoints.", gt=0)
+    interval_s: float = _setting(60.0, "Seconds between periodic checkpoints.", "live", gt=0)
     max_age_s: float = _setting(3600.0, "Training waits once saves have failed for so long.", gt=0)
     keep: int = _setting(5, "Newest checkpoints kept.", ge=1)
     keep_hourly: int = _setting(24, "Hourly checkpoints kept.", ge=0)
@@ -216,7 +216,7 @@ class ServiceSettings(_Group):
         1.0, "First pause before a restart, doubled each time; the first restart has none.", ge=0
     )
     on_failed: Literal["stay", "exit"] = _setting("stay", "What the service does once the worker has failed for good.")
-    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Lowest level logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Lowest level logged.", "live")
 
     @field_validator("token")
     @classmethod

@@ -53,13 +53,14 @@ def main(descriptor: int) -> None:
 
 def _live(first: Configure, channel: Channel) -> None:
     """From one configuration to the next, for as long as it is only parked in between. The model is built once."""
-    settings = parse_settings(first.settings)
-    logs.configure(settings.service.log_level, "worker")
+    logs.configure("info", "worker")
     wake = threading.Event()
     channel.start(on_command=wake.set)
     standing: Standing | None = None
     configure = first
     while True:
+        settings = parse_settings(configure.settings)
+        logs.set_level(settings.service.log_level)
         watch = _watch(settings, wake)
         _first_contact(channel, watch, wake, settings)
         if standing is None:

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from service import cli, remedies, remote, settings_table
 from streaming.demo.cli import app as streaming_app
+from streaming.doctor.cli import app as doctor
 from tests.docs import (
     CONTRACT,
     PACKAGES,
@@ -82,13 +83,14 @@ def test_every_command_shown_exists_with_its_options() -> None:
 
 
 def commands() -> TyperGroup:
-    """The whole command line; `produce` and `demo` are passed on to the other package."""
+    """The whole command line; `produce`, `demo` and `doctor` are passed on to the other package."""
     app = typer.Typer()
     remote.add_to(app)
     app.add_typer(settings_table.app, name="settings")
     groups = [typer.main.get_command(each) for each in (cli.app, app, streaming_app)]
     assert all(isinstance(group, TyperGroup) for group in groups)
-    return TyperGroup(commands={name: command for group in groups for name, command in group.commands.items()})
+    found = {name: command for group in groups for name, command in group.commands.items()}
+    return TyperGroup(commands=found | {"doctor": typer.main.get_command(doctor)})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -14,19 +14,21 @@ TENSORFLOW = ("tensorflow", "tensorflow_io", "keras")
 FREE_OF_TENSORFLOW = (
     "service/",
     *(f"streaming/{name}.py" for name in ("settings", "settings_sources", "errors", "arrays", "metrics")),
-    *(f"streaming/{name}.py" for name in ("round", "book", "logs", "decided", "errand")),
+    *(f"streaming/{name}.py" for name in ("round", "book", "logs", "decided", "errand", "settings_tree", "new_run")),
     *(f"streaming/{name}/" for name in ("ledger", "checkpoints", "control", "demo")),
     *(f"streaming/kafka/{name}.py" for name in ("dead_letters", "letter", "letter_writer", "originals", "librdkafka")),
     *(f"streaming/kafka/{name}.py" for name in ("broker", "watch", "tails", "mirror", "held_back")),
-    *(f"streaming/kafka/{name}.py" for name in ("retention", "headroom", "consumer")),
+    *(f"streaming/kafka/{name}.py" for name in ("retention", "headroom", "consumer", "inspection")),
     *(f"streaming/kafka/{name}.py" for name in ("contact", "wire", "login", "tls", "readers")),
     "streaming/kafka_clients.py",
+    *(f"streaming/doctor/{name}.py" for name in ("cli", "child", "kafka_checks", "disk", "finding")),
     *(f"streaming/records/{name}.py" for name in ("png", "jpeg", "decode", "augment", "breaker", "example")),
     *(f"streaming/records/{name}.py" for name in ("sample", "batch", "original", "reasons")),
     "streaming/training/evaluation.py",
 )
 SERVICE_MAY_USE = (
-    *("settings", "settings_sources", "errors", "logs", "ledger", "control", "checkpoints", "decided"),
+    *("settings", "settings_sources", "settings_tree", "new_run", "errors", "logs", "ledger", "control"),
+    *("checkpoints", "decided", "flags"),
     *(f"kafka.{name}" for name in ("broker", "watch", "headroom", "retention", "contact")),
 )
 

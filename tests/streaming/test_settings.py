@@ -9,7 +9,8 @@ import pytest
 
 from streaming.errors import SettingsError
 from streaming.settings import Settings, parse_settings, revealed, settings_digest
-from streaming.settings_sources import CONFIG_VARIABLE, load_settings
+from streaming.settings_sources import CONFIG_VARIABLE, Given, load, load_settings
+from streaming.settings_tree import replaced
 
 TENSORFLOW_IO = {"reader": "tensorflow-io"}
 SASL = {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_username": "u"}
@@ -237,3 +238,25 @@ def test_bootstrap_servers_are_pairs_of_host_and_port(servers: str) -> None:
 def test_a_missing_certificate_is_known_at_once() -> None:
     with pytest.raises(SettingsError, match=r"kafka\.ssl_cafile"):
         parse_settings({"kafka": {"ssl_cafile": "/nowhere/ca.pem"}})
+
+
+def test_each_source_of_a_setting_is_known_the_winner_first_and_no_secret_is_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = toml(tmp_path, '[model]\nlearning_rate = 0.1\n[service]\ntoken = "hush"\n')
+    (tmp_path / "token").write_text("hush2")
+    monkeypatch.setenv("PENSTOCK_MODEL__LEARNING_RATE", "0.2")
+    monkeypatch.setenv("PENSTOCK_SERVICE__TOKEN_FILE", str(tmp_path / "token"))
+    settings, origins = load(file, {"model": {"learning_rate": "0.3"}})
+    assert settings.model.learning_rate == 0.3
+    assert origins == {
+        "model.learning_rate": (Given("flag", "0.3"), Given("environment", "0.2"), Given("file", "0.1")),
+        "service.token": (Given("environment", "********"), Given("file", "********")),
+    }
+
+
+def test_some_settings_are_replaced_by_name_and_checked() -> None:
+    settings = replaced(Settings(), {"model.learning_rate": 0.5, "name": "b"})
+    assert (settings.model.learning_rate, settings.name, settings.kafka) == (0.5, "b", Settings().kafka)
+    with pytest.raises(SettingsError, match=r"^model\.learning_rate: "):
+        replaced(settings, {"model.learning_rate": 0})
