@@ -9,13 +9,28 @@ from service.auth import Guard
 from service.consequences import Prospects
 from service.contract import contract
 from service.curation import Curator
+from service.gallery import Gallery
 from service.http_metrics import HttpMetrics
 from service.lag import Lag
 from service.metrics import Metrics
 from service.offsets import Edits
 from service.operations import Operations
+from service.recorder import Recorder
 from service.resolver import Resolver
-from service.routes import checkpoints, control, letters, metrics, offsets, operations, page, probes, restores, status
+from service.routes import (
+    checkpoints,
+    control,
+    events,
+    letters,
+    metrics,
+    offsets,
+    operations,
+    page,
+    probes,
+    restores,
+    samples,
+    status,
+)
 from service.routes import problems as problem_routes
 from service.save_desk import SaveDesk
 from service.shelf import Shelf
@@ -44,6 +59,8 @@ class Collaborators:
     work: WorkDesk
     metrics: Metrics
     lag: Lag
+    recorder: Recorder
+    gallery: Gallery
     guard: Guard
 
 
@@ -66,6 +83,8 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(letters.router(parts.shelf, parts.work, parts.guard))
     app.include_router(offsets.router(parts.edits, parts.work, parts.view, parts.lag, parts.guard))
     app.include_router(operations.router(parts.operations))
+    app.include_router(events.router(parts.name, parts.view, parts.lag, parts.recorder, parts.gallery))
+    app.include_router(samples.router(parts.gallery, parts.guard))
     app.include_router(page.router())
     problems.install(app)
     app.openapi_schema = contract(app)

@@ -17,19 +17,23 @@ from service.consequences import Prospects
 from service.curation import Curator
 from service.door import Application
 from service.folder import ServiceFolder
+from service.gallery import Gallery
 from service.head import Head
+from service.journal import Journal
 from service.lag import Lag, Watermarks
 from service.letters import KIND as REQUEUE
 from service.letters import Requeue
 from service.lock import DirectoryLock, DirectoryLocked
+from service.log_ends import LogEnds
 from service.metrics import Metrics
 from service.offsets import KIND as EDIT
 from service.offsets import Edits
 from service.operations import Operations
 from service.progress import show_progress
+from service.recorder import Recorder
 from service.resolver import Resolver
 from service.restarts import WorkerFailed
-from service.retention import Headrooms, RetentionGuard
+from service.retention import Headrooms
 from service.rollback import KIND as RESTORE
 from service.rollback import Rollback
 from service.save_desk import SaveDesk
@@ -45,7 +49,6 @@ from streaming.control.messages import Problem
 from streaming.errors import CheckpointError, KafkaUnavailable
 from streaming.settings import Settings, revealed
 
-SAMPLE_S = 0.5
 LEAST_WORK_S = 2.0  # for a restore, and then for state, to be written when the worker has used up the grace time
 MAX_RETRY_S = 10.0
 _log = structlog.get_logger()
@@ -73,8 +76,6 @@ class Service:
     ) -> None:
         self._settings = settings
         self._until = until
-        self._watch = watch
-        self._retention = retention
         self._freeze = freeze
         self._stop = asyncio.Event()
         self._ends_by = 0.0
@@ -85,6 +86,7 @@ class Service:
         self._lock = DirectoryLock(self._folder.path / "lock", lock_wait_s)
         self._lag = Lag()
         self.view = WorkerView(settings.service.stall_s)
+        self._log_ends = LogEnds(settings, self.view, self._lag, watch, retention)
         self._supervisor = Supervisor(
             command, revealed(settings), settings.service, self._folder, self.view, shelf.durable
         )
@@ -100,8 +102,10 @@ class Service:
         works: dict[str, Work] = {VERIFY: Verification(shelf), RESTORE: rollback, REQUEUE: requeue, EDIT: edits}
         self._work = WorkDesk(self._operations, self._folder.ours, works)
         metrics = Metrics(CollectorRegistry(), self.view, self._lag)
-        self._supervisor.listen(self._desk)
-        self._supervisor.listen(metrics)
+        gallery, journal = Gallery(), Journal(self.view)
+        self._recorder = Recorder(self.view, self._lag, self._operations, journal)
+        for listener in (self._desk, metrics, gallery, journal, self._recorder):
+            self._supervisor.listen(listener)
         self.parts = Collaborators(
             name=settings.name,
             version=version("penstock"),
@@ -117,18 +121,21 @@ class Service:
             work=self._work,
             metrics=metrics,
             lag=self._lag,
+            recorder=self._recorder,
+            gallery=gallery,
             guard=Guard(settings.service),
         )
 
     async def run(self) -> int:
         """Until stopped, finished or given up: the exit code."""
-        sampling = asyncio.create_task(self._sample_log_ends())
-        sampling.add_done_callback(self._sampling_ended)
+        self._log_ends.start()
+        self._recorder.start()
         try:
             return await self._run()
         finally:
             self.at_rest = await self._work.close(max(LEAST_WORK_S, self._ends_by - time.monotonic()))
-            sampling.cancel()
+            self._log_ends.stop()
+            self._recorder.stop()
             self._folder.settle(CheckpointError("the service has stopped"))  # HTTP answers a little longer
             await self._flush()
             if self.at_rest:
@@ -241,20 +248,6 @@ class Service:
     @property
     def _ends_when_failed(self) -> bool:
         return self._settings.service.on_failed == "exit" or self._until is not None
-
-    async def _sample_log_ends(self) -> None:
-        watermarks = await asyncio.to_thread(self._watch, self._settings)
-        retention = RetentionGuard(self.view, self._lag, await asyncio.to_thread(self._retention, self._settings))
-        while True:
-            self._lag.look(watermarks, time.monotonic())
-            retention.tick()
-            await asyncio.sleep(SAMPLE_S)
-
-    def _sampling_ended(self, task: asyncio.Task[None]) -> None:
-        """Nobody looks at the log any more: what is known of it grows old, and says so."""
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("log_end_watch_failed", exc_info=error)
-            self._lag.error = f"nobody looks at the topic any more, restart the service: {error!r}"
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, Any]) -> Any:
         """The result of `work`; None when the service is stopped first."""
