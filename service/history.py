@@ -53,9 +53,8 @@ class History:
         for index, tier in enumerate(self._tiers[1:], start=1):
             begun = self._open[index]
             if begun and begun[0].at // tier.step_s != first.at // tier.step_s:
-                yield Point(
-                    index, begun[-1].at, {name: _mean(point.values[name] for point in begun) for name in SERIES}
-                )
+                means = {name: _mean(point.values[name] for point in begun) for name in SERIES}
+                yield Point(index, begun[-1].at, means)
                 begun.clear()
             begun.append(first)
 

@@ -52,13 +52,18 @@ class Showing:
 
 def _picture(partition: int, offset: int, image: Array, target: Array, guess: Array) -> Picture:
     """image: uint8[S, S, 3]; target and guess: uint8[S, S] masks, or labels without a shape."""
-    place = {"partition": partition, "offset": offset, "image": _jpeg(_small(image, cv2.INTER_AREA))}
+    shown = _jpeg(_small(image, cv2.INTER_AREA))
     known, wrong = target != IGNORED, guess != target
     if target.ndim == 0:
-        return Picture(**place, label=int(target), predicted_label=int(guess), wrong=float(wrong))
+        label, predicted = int(target), int(guess)
+        return Picture(
+            partition=partition, offset=offset, image=shown, label=label, predicted_label=predicted, wrong=float(wrong)
+        )
     share = float(np.mean(wrong[known])) if known.any() else None
     return Picture(
-        **place,
+        partition=partition,
+        offset=offset,
+        image=shown,
         mask=_png(target, class_palette()),
         prediction=_png(guess, class_palette()),
         error=_png((wrong & known).astype(np.uint8), error_palette()),

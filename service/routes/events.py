@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Depends
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -15,7 +15,7 @@ from service.journal import About, Happening
 from service.lag import Lag
 from service.problems import HttpProblem, documented
 from service.recorder import Recorder
-from service.routes.status import status_body
+from service.routes.status import StatusBody, status_body
 from service.tape import Numbered
 from service.worker_view import WorkerView
 
@@ -65,10 +65,16 @@ class NewestBody(BaseModel):
     pictures: datetime | None
 
 
+EVENTS: dict[str, type[BaseModel]] = {
+    "opening": OpeningBody,
+    "status": StatusBody,
+    "point": PointBody,
+    "happening": HappeningBody,
+    "newest": NewestBody,
+}
 _DESCRIPTION = """An endless stream of events; without a token, since it tells what /v1/status tells, and no picture.
 
-`opening` comes first: `OpeningBody`. Then `status` every second: what GET /v1/status answers. And when there is
-something new `point`: `PointBody`, `happening`: `HappeningBody`, `newest`: `NewestBody`."""
+`opening` comes first, then `status` every second; `point`, `happening` and `newest` when there is something new."""
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": _DESCRIPTION,

@@ -45,9 +45,9 @@ class SamplesBody(BaseModel):
                     "colours": ["#f4a23a", "#203a54", "#faf4e2"],
                     "samples": [
                         {
-                            "partition": 0, "offset": 4217, "step": 130, "taken_at": "2026-11-23T18:00:00Z", "image": _JPEG,
-                            "mask": _PNG, "prediction": _PNG, "error": _PNG, "label": None, "predicted_label": None,
-                            "wrong": 0.031,
+                            "partition": 0, "offset": 4217, "step": 130, "taken_at": "2026-11-23T18:00:00Z",
+                            "image": _JPEG, "mask": _PNG, "prediction": _PNG, "error": _PNG,
+                            "label": None, "predicted_label": None, "wrong": 0.031,
                         }
                     ],
                 }
