@@ -10,6 +10,7 @@ from service.auth import Guard
 from service.consequences import Prospects
 from service.contract import contract
 from service.curation import Curator
+from service.gallery import Gallery
 from service.http_metrics import HttpMetrics
 from service.lag import Lag
 from service.limits import Limits
@@ -17,10 +18,12 @@ from service.live_settings import LiveSettings
 from service.metrics import Metrics
 from service.offsets import Edits
 from service.operations import Operations
+from service.recorder import Recorder
 from service.resolver import Resolver
 from service.routes import (
     checkpoints,
     control,
+    events,
     letters,
     metrics,
     models,
@@ -29,6 +32,7 @@ from service.routes import (
     page,
     probes,
     restores,
+    samples,
     settings,
     status,
 )
@@ -68,6 +72,8 @@ class Collaborators:
     work: WorkDesk
     metrics: Metrics
     lag: Lag
+    recorder: Recorder
+    gallery: Gallery
     guard: Guard
     settings: ServiceSettings
 
@@ -92,6 +98,8 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(offsets.router(parts.edits, parts.work, parts.view, parts.lag, parts.guard))
     app.include_router(operations.router(parts.operations))
     app.include_router(settings.router(parts.live, parts.view, parts.shelf, parts.guard))
+    app.include_router(events.router(parts.name, parts.view, parts.lag, parts.recorder, parts.gallery))
+    app.include_router(samples.router(parts.gallery, parts.guard))
     app.include_router(page.router())
     problems.install(app)
     app.openapi_schema = contract(app)

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -18,13 +18,16 @@ from service.curation import Curator
 from service.door import Application
 from service.errands import ERRAND, Errands
 from service.folder import ServiceFolder
+from service.gallery import Gallery
+from service.journal import Journal
 from service.lag import Lag, Watermarks
 from service.live_settings import LiveSettings
 from service.lock import DirectoryLock, DirectoryLocked
 from service.log_ends import LogEnds
 from service.metrics import Metrics
 from service.operations import Operations
-from service.progress import show_progress
+from service.progress import Ends, resolved, show_progress
+from service.recorder import Recorder
 from service.resolver import Resolver
 from service.restarts import WorkerFailed
 from service.retention import Headrooms
@@ -37,15 +40,12 @@ from service.works import build_works
 from streaming import logs
 from streaming.checkpoints.store import CheckpointStore
 from streaming.control.messages import Problem
-from streaming.errors import CheckpointError, KafkaUnavailable
+from streaming.errors import CheckpointError
 from streaming.settings import Settings, revealed
 from streaming.settings_sources import NOTHING_GIVEN, Origins
 
 LEAST_WORK_S = 2.0  # for a restore, and then for state, to be written when the worker has used up the grace time
-MAX_RETRY_S = 10.0
 _log = structlog.get_logger()
-
-Ends = Mapping[int, int]
 
 
 class Service:
@@ -113,8 +113,10 @@ class Service:
         )
         self._work = WorkDesk(self._operations, self._folder.ours, works.by_kind, works.aside)
         metrics = Metrics(CollectorRegistry(), self.view, self._lag)
-        self._supervisor.listen(self._desk)
-        self._supervisor.listen(metrics)
+        gallery, journal = Gallery(), Journal(self.view)
+        self._recorder = Recorder(self.view, self._lag, self._operations, journal)
+        for listener in (self._desk, metrics, gallery, journal, self._recorder):
+            self._supervisor.listen(listener)
         self.parts = Collaborators(
             name=settings.name,
             version=version("penstock"),
@@ -131,6 +133,8 @@ class Service:
             work=self._work,
             metrics=metrics,
             lag=self._lag,
+            recorder=self._recorder,
+            gallery=gallery,
             guard=Guard(settings.service),
             settings=settings.service,
         )
@@ -138,12 +142,14 @@ class Service:
     async def run(self) -> int:
         """Until stopped, finished or given up: the exit code."""
         self._log_ends.start()
+        self._recorder.start()
         try:
             return await self._run()
         finally:
             self._errands.close()
             self.at_rest = await self._work.close(max(LEAST_WORK_S, self._ends_by - time.monotonic()))
             self._log_ends.stop()
+            self._recorder.stop()
             self._folder.settle(CheckpointError("the service has stopped"))  # HTTP answers a little longer
             await self._flush()
             if self.at_rest:
@@ -173,7 +179,7 @@ class Service:
             return await self._give_up(Problem(type="directory-locked", detail=str(error), since=time.time()))
         except CheckpointError as error:
             return await self._give_up(Problem(type="checkpoint-storage", detail=str(error), since=time.time()))
-        until = await self._unless_stopped(self._resolve_until()) if self._until else None
+        until = await self._unless_stopped(self._resolve_until(self._until)) if self._until else None
         if self._stop.is_set():
             return 0 if self._until is None else 1
         return await self._train(None if until is None else dict(until))
@@ -215,22 +221,8 @@ class Service:
             raise
         self._folder.settle()
 
-    async def _resolve_until(self) -> Ends:
-        """Where the bounded run ends; Kafka may take its time to appear."""
-        assert self._until is not None
-        wait_s = 1.0
-        while True:
-            try:
-                until = await asyncio.to_thread(self._freeze, self._settings, self._until)
-            except KafkaUnavailable as error:
-                self.view.outage = Problem(type="kafka-unavailable", detail=str(error), since=time.time())
-                _log.warning("kafka_unavailable", detail=str(error), retry_s=wait_s)
-                await asyncio.sleep(wait_s)
-                wait_s = min(MAX_RETRY_S, 2 * wait_s)
-            else:
-                self.view.outage = None
-                _log.info("bounded_run", until={str(partition): end for partition, end in until.items()})
-                return until
+    async def _resolve_until(self, until: str) -> Ends:
+        return await resolved(lambda: self._freeze(self._settings, until), self.view)
 
     async def _supervised(self, until: dict[int, int] | None) -> bool:
         """Whether a bounded run has settled everything."""

@@ -1,8 +1,11 @@
-"""The OpenAPI document: FastAPI's, without answers that can't come."""
+"""The OpenAPI document: FastAPI's, without answers that can't come, and with what the stream of events carries."""
 
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+
+from service.routes.events import EVENTS
 
 FREE = {"title", "type", "anyOf", "default", "description", "examples"}  # of a schema: nothing that a value must meet
 TEXT = ({"type": "string"}, {"type": "null"})
@@ -15,7 +18,35 @@ def contract(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             if "requestBody" not in operation and all(map(_is_any_text, operation.get("parameters", []))):
                 operation["responses"].pop("422", None)
+    _describe_events(document)
     return document
+
+
+def _describe_events(document: dict[str, Any]) -> None:
+    """OpenAPI 3.2's way to say what each event of a stream carries (section 4.14.4)."""
+    references, schemas = models_json_schema(
+        [(model, "serialization") for model in EVENTS.values()], ref_template="#/components/schemas/{model}"
+    )
+    known = document["components"]["schemas"]
+    document["components"]["schemas"] = dict(sorted((schemas["$defs"] | known).items()))
+    stream = document["paths"]["/v1/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]
+    stream["itemSchema"] = {
+        "oneOf": [
+            {
+                "type": "object",
+                "properties": {
+                    "event": {"const": name},
+                    "data": {
+                        "type": "string",
+                        "contentMediaType": "application/json",
+                        "contentSchema": references[model, "serialization"],
+                    },
+                },
+                "required": ["event", "data"],
+            }
+            for name, model in EVENTS.items()
+        ]
+    }
 
 
 def _is_any_text(parameter: dict[str, Any]) -> bool:

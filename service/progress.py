@@ -1,24 +1,48 @@
-"""How far a bounded run has come: a bar on a terminal, log lines anywhere else."""
+"""A bounded run: where it ends, and how far it has come, as a bar on a terminal, log lines anywhere else."""
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Mapping
 
 import structlog
 
 from service.worker_view import WorkerView
+from streaming.control.messages import Problem
+from streaming.errors import KafkaUnavailable
 
+MAX_RETRY_S = 10.0
 _LINE_EVERY_S = 10.0
 _BAR_EVERY_S = 0.5
 _log = structlog.get_logger()
 
+Ends = Mapping[int, int]
+"""Partition -> first offset not wanted."""
 
-async def show_progress(view: WorkerView, until: Mapping[int, int]) -> None:
-    """Until cancelled. until: partition -> first offset not wanted."""
+
+async def resolved(freeze: Callable[[], Ends], view: WorkerView) -> Ends:
+    """What `freeze` says, asked on a thread; Kafka may take its time to appear."""
+    wait_s = 1.0
+    while True:
+        try:
+            until = await asyncio.to_thread(freeze)
+        except KafkaUnavailable as error:
+            view.outage = Problem(type="kafka-unavailable", detail=str(error), since=time.time())
+            _log.warning("kafka_unavailable", detail=str(error), retry_s=wait_s)
+            await asyncio.sleep(wait_s)
+            wait_s = min(MAX_RETRY_S, 2 * wait_s)
+        else:
+            view.outage = None
+            _log.info("bounded_run", until={str(partition): end for partition, end in until.items()})
+            return until
+
+
+async def show_progress(view: WorkerView, until: Ends) -> None:
+    """Until cancelled."""
     await (_bar(view, until) if sys.stderr.isatty() else _lines(view, until))
 
 
-def settled_counter(view: WorkerView, until: Mapping[int, int]) -> Callable[[], tuple[int, int]]:
+def settled_counter(view: WorkerView, until: Ends) -> Callable[[], tuple[int, int]]:
     """A function that tells (settled, wanted) offsets of this run; a partition counts from its first position."""
     first: dict[int, int] = {}
 
@@ -35,7 +59,7 @@ def settled_counter(view: WorkerView, until: Mapping[int, int]) -> Callable[[], 
     return count
 
 
-async def _lines(view: WorkerView, until: Mapping[int, int]) -> None:
+async def _lines(view: WorkerView, until: Ends) -> None:
     count = settled_counter(view, until)
     while True:
         settled, wanted = count()
@@ -43,7 +67,7 @@ async def _lines(view: WorkerView, until: Mapping[int, int]) -> None:
         await asyncio.sleep(_LINE_EVERY_S)
 
 
-async def _bar(view: WorkerView, until: Mapping[int, int]) -> None:
+async def _bar(view: WorkerView, until: Ends) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -39,6 +39,7 @@ from streaming.saving import Lineage, Saving
 from streaming.scoring import Scoring
 from streaming.sentence import sentence
 from streaming.settings import Settings
+from streaming.showing import Showing
 from streaming.topic_guard import TopicGuard
 from streaming.training.trainer import Trainer, build_model
 from streaming.worker import QUARANTINED, Worker
@@ -92,7 +93,8 @@ def assemble(
     tally, store = Tally(), CheckpointStore(settings.checkpoint_directory)
     letters = DeadLetters(settings.kafka, f"penstock-{settings.name}-letters")
     book = Book(letters, settings.records.max_bad_fraction, tally)
-    learning = Learning(trainer, scoring, book, tally, settings.pipeline.batch_size)
+    showing = Showing(channel.send, settings.model.classes, time.monotonic)
+    learning = Learning(trainer, scoring, showing, book, tally, settings.pipeline.batch_size)
     confirm, decided = Confirmation(watch), Decided(configure.decisions)
     saver = Saver(store, settings.checkpoint, time.monotonic, confirm)
     live = Live(settings, configure.sources, trainer, saver, logs.set_level)

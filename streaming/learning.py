@@ -11,6 +11,7 @@ from streaming.records.batch import Batch
 from streaming.records.breaker import BadRecord
 from streaming.round import Held
 from streaming.scoring import Scoring
+from streaming.showing import Showing
 from streaming.training.trainer import Trainer
 
 _log = structlog.get_logger()
@@ -19,9 +20,12 @@ _log = structlog.get_logger()
 class Learning:
     """Owns step count and loss; belongs to the main thread. step: training steps in the present weights."""
 
-    def __init__(self, trainer: Trainer, scoring: Scoring, book: Book, tally: Tally, batch_size: int) -> None:
+    def __init__(
+        self, trainer: Trainer, scoring: Scoring, showing: Showing, book: Book, tally: Tally, batch_size: int
+    ) -> None:
         self.trainer = trainer
         self.scoring = scoring
+        self._showing = showing
         self._book = book
         self._tally = tally
         self._batch_size = batch_size
@@ -38,7 +42,9 @@ class Learning:
         """Take the step, then book the records. Raises TrainingStopped when too many records are bad."""
         rejected, good = bad_records(batch.rejected), len(batch.offset)
         if len(batch.offset):
-            self.scoring.before_training(batch)
+            scored = self.scoring.before_training(batch)
+            if scored is not None:
+                self._showing.show(batch, scored, self.step)
             began = time.monotonic()
             result = self.trainer.step(batch.images, batch.targets)
             if result.applied:

@@ -15,7 +15,7 @@ from streaming.records.decode import Decoded, Decoder
 from streaming.records.original import opened
 from streaming.round import Held
 from streaming.settings import EvaluationSettings
-from streaming.training.evaluation import EvaluationSet, Prequential, as_scores
+from streaming.training.evaluation import EvaluationSet, Prequential, Scored, as_scores
 from streaming.training.trainer import Trainer
 
 _log = structlog.get_logger()
@@ -47,12 +47,14 @@ class Scoring:
         self.prequential = Prequential()
         self.set = EvaluationSet(1, settings.size)
 
-    def before_training(self, batch: Batch) -> None:
-        """Every n-th batch: test, then train."""
-        every = self._settings.every_batches
+    def before_training(self, batch: Batch) -> Scored | None:
+        """Every n-th batch: test, then train. What the test gave; None for the others."""
+        every, scored = self._settings.every_batches, None
         if every and self._batches % every == 0:
-            self.prequential.add(self._trainer.score(batch.images, batch.targets), len(batch.offset))
+            scored = self._trainer.score(batch.images, batch.targets)
+            self.prequential.add(scored, len(batch.offset))
         self._batches += 1
+        return scored
 
     def hold_out(self, held: Held) -> tuple[list[int], list[BadRecord]]:
         """Decode held-out records, once; returns the offsets of good ones, and the bad ones."""

@@ -15,6 +15,7 @@ FREE_OF_TENSORFLOW = (
     "service/",
     *(f"streaming/{name}.py" for name in ("settings", "settings_sources", "errors", "arrays", "metrics")),
     *(f"streaming/{name}.py" for name in ("round", "book", "logs", "decided", "errand", "settings_tree", "new_run")),
+    *(f"streaming/{name}.py" for name in ("showing", "palette")),
     *(f"streaming/{name}/" for name in ("ledger", "checkpoints", "control", "demo")),
     *(f"streaming/kafka/{name}.py" for name in ("dead_letters", "letter", "letter_writer", "originals", "librdkafka")),
     *(f"streaming/kafka/{name}.py" for name in ("broker", "watch", "tails", "mirror", "held_back")),

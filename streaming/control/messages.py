@@ -1,8 +1,8 @@
 """What sidecar and worker say to each other: one JSON object a line over a socketpair.
 
 Sidecar to worker: Configure (first, and after Parked), Pause, Resume, Save, Decide, Change, Drain, Park, Shutdown.
-Worker to sidecar: Greeting, Allowance, Status, Committed, SaveFailed, Quarantined, Parked, Finished, Failed.
-End of file means death.
+Worker to sidecar: Greeting, Allowance, Status, Committed, SaveFailed, Quarantined, Pictures, Parked, Finished,
+Failed. End of file means death.
 """
 
 from enum import StrEnum
@@ -218,6 +218,34 @@ class Quarantined(_Message):
     detail: str
 
 
+class Picture(_Message):
+    """A record as the model saw it, and what it made of it; pictures are data URLs of the same size.
+
+    image: JPEG. mask, prediction: PNG whose samples are classes, 255 = ignore; error: 1 where they differ. label and
+    predicted_label in place of those where the model classifies. wrong: share of what is known that is wrong.
+    """
+
+    partition: int
+    offset: int
+    image: str
+    mask: str | None = None
+    prediction: str | None = None
+    error: str | None = None
+    label: int | None = None
+    predicted_label: int | None = None
+    wrong: float | None = None
+
+
+class Pictures(_Message):
+    """A few of a batch that was scored before it is trained, every few seconds at most. colours: by class, #rrggbb."""
+
+    kind: Literal["pictures"] = "pictures"
+    step: int
+    taken_at: float = Field(description="Unix time, seconds.")
+    colours: list[str]
+    pictures: list[Picture]
+
+
 class Parked(_Message):
     """Nothing is under way any more; the next Configure begins from the newest checkpoint."""
 
@@ -242,7 +270,7 @@ ToWorker = Annotated[
     Configure | Pause | Resume | Save | Decide | Change | Drain | Park | Shutdown, Field(discriminator="kind")
 ]
 ToSidecar = Annotated[
-    Greeting | Allowance | Status | Committed | SaveFailed | Quarantined | Parked | Finished | Failed,
+    Greeting | Allowance | Status | Committed | SaveFailed | Quarantined | Pictures | Parked | Finished | Failed,
     Field(discriminator="kind"),
 ]
 _TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(ToWorker)

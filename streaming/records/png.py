@@ -1,8 +1,10 @@
-"""What a PNG's header says, and masks as class indexes. Source: W3C PNG specification, sections 5 and 11."""
+"""What a PNG's header says, masks as class indexes, and back. Source: W3C PNG specification, sections 5 and 11."""
 
 import struct
 import zlib
 from typing import NamedTuple
+
+from streaming.arrays import Array
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, PALETTE = 0, 3
@@ -31,8 +33,7 @@ def as_index_png(data: bytes, header: PngHeader) -> bytes:
     grey in IHDR and to leave the palette and all ancillary chunks out; no pixel is touched.
     Raises ValueError when the chunks are cut short.
     """
-    ihdr = data[16:25] + bytes([GREY]) + data[26:29]
-    parts = [SIGNATURE, struct.pack(">I", 13), b"IHDR", ihdr, struct.pack(">I", zlib.crc32(b"IHDR" + ihdr))]
+    parts = [SIGNATURE, _chunk(b"IHDR", data[16:25] + bytes([GREY]) + data[26:29])]
     at = 33
     while True:
         if at + 12 > len(data):
@@ -44,3 +45,17 @@ def as_index_png(data: bytes, header: PngHeader) -> bytes:
         at += 12 + size
         if name == b"IEND":
             return b"".join(parts)
+
+
+def as_palette_png(data: bytes, palette: Array) -> bytes:
+    """The inverse: an 8-bit grey PNG as one that shows in colours, its samples being indexes into the palette.
+
+    palette: uint8[N, 4], red, green, blue, alpha; N is more than the largest sample.
+    """
+    head = SIGNATURE + _chunk(b"IHDR", data[16:25] + bytes([PALETTE]) + data[26:29])
+    colours = _chunk(b"PLTE", palette[:, :3].tobytes()) + _chunk(b"tRNS", palette[:, 3].tobytes())
+    return head + colours + data[33:]
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))

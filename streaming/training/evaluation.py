@@ -13,10 +13,14 @@ FADE_PER_RECORD = 0.998
 
 
 class Scored(NamedTuple):
-    """loss: mean over the batch; confusion: int64[C, C], rows the truth, columns the prediction, or None."""
+    """loss: mean over the batch; confusion: int64[C, C], rows the truth, columns the prediction, or None.
+
+    guesses: classes of the first few, uint8[K, S, S] masks or uint8[K] labels, or None.
+    """
 
     loss: float
     confusion: Array | None
+    guesses: Array | None = None
 
 
 def ious(confusion: Array) -> Array:

@@ -17,6 +17,7 @@ from streaming.training.evaluation import Scored
 from streaming.training.undo import Undo
 
 DEFAULT = "the default model"
+GUESSES = 4  # predictions that a score hands out
 SCALINGS = 40  # float16: each halves the scale, which begins at 2 ** 15
 
 
@@ -122,9 +123,11 @@ class Trainer:
         return StepResult(float(loss), bool(applied))
 
     def score(self, images: tf.Tensor, targets: tf.Tensor) -> Scored:
-        """Loss and confusion in inference mode; nothing changes."""
-        loss, confusion = self._score(images, targets)
-        return Scored(float(loss), confusion.numpy() if self.countable else None)
+        """Loss, confusion and the first guesses in inference mode; nothing changes."""
+        loss, confusion, guesses = self._score(images, targets)
+        if not self.countable:
+            return Scored(float(loss), None)
+        return Scored(float(loss), confusion.numpy(), guesses.numpy())
 
     def state(self) -> dict[str, Array]:
         """A host copy of all variables of model and optimizer; key = path, repeated paths numbered in build order."""
@@ -183,17 +186,19 @@ class Trainer:
         tf.cond(applied, lambda: tf.constant(True), put_back)
         return loss, applied, skipped
 
-    def _scored(self, images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _scored(self, images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         predictions = self.model(images, training=False)
         loss = tf.cast(self.model.compute_loss(x=images, y=targets, y_pred=predictions, training=False), tf.float32)
         if not self.countable:
-            return loss, tf.zeros([0, 0], tf.int64)
+            return loss, tf.zeros([0, 0], tf.int64), tf.zeros([0], tf.uint8)
         truth = tf.reshape(tf.cast(targets, tf.int64), [-1])
-        guess = tf.reshape(tf.argmax(predictions, axis=-1), [-1])
+        guesses = tf.argmax(predictions, axis=-1)
+        guess = tf.reshape(guesses, [-1])
         known = truth < self._classes
         cells = tf.boolean_mask(truth, known) * self._classes + tf.boolean_mask(guess, known)
         counts = tf.math.bincount(tf.cast(cells, tf.int32), minlength=self._classes**2, dtype=tf.int64)
-        return loss, tf.reshape(counts, [self._classes, self._classes])
+        confusion = tf.reshape(counts, [self._classes, self._classes])
+        return loss, confusion, tf.cast(guesses[:GUESSES], tf.uint8)
 
 
 def _loss_scaling(optimizer: keras.Optimizer) -> list[Any]:

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from streaming.book import Book
+from streaming.control.messages import Pictures
 from streaming.crash_slot import unnoted
 from streaming.errors import TrainingStopped
 from streaming.kafka.dead_letters import DeadLetters
@@ -16,6 +17,7 @@ from streaming.records.decode import Decoder, Limits
 from streaming.round import Held
 from streaming.scoring import Scoring
 from streaming.settings import Settings, parse_settings
+from streaming.showing import EVERY_S, Showing
 from streaming.training.evaluation import EvaluationSet
 from streaming.training.trainer import Trainer, build_model
 from tests.streaming.chain import no_fallback
@@ -40,7 +42,9 @@ class Bench:
         ledger = Ledger(Generation("c1", "pets", "t1"))
         ledger.open_partition(0, 0)
         self.book.open(ledger)
-        self.learning = Learning(self.trainer, self.scoring, self.book, self.tally, BATCH)
+        self.shown: list[Pictures] = []
+        showing = Showing(self.shown.append, settings.model.classes, lambda: self.now_s)
+        self.learning = Learning(self.trainer, self.scoring, showing, self.book, self.tally, BATCH)
         self.next_offset = 0
 
     @staticmethod
@@ -181,3 +185,14 @@ def test_scoring_goes_on_where_it_was(bench: Bench) -> None:
     assert other.scoring.state() == bench.scoring.state()
     assert other.scoring.prequential.scores() == bench.scoring.prequential.scores()
     assert len(other.scoring.set) == 2
+
+
+def test_what_was_scored_is_shown_every_few_seconds(bench: Bench) -> None:
+    for _ in range(3 * EVERY):
+        bench.train(*range(BATCH))
+    (shown,) = bench.shown
+    assert (shown.step, [each.offset for each in shown.pictures]) == (0, [0, 1, 2, 3])
+    bench.now_s += EVERY_S
+    for _ in range(EVERY):
+        bench.train(*range(BATCH))
+    assert [each.step for each in bench.shown] == [0, 3 * EVERY]

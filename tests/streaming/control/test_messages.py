@@ -13,6 +13,8 @@ from streaming.control.messages import (
     Finished,
     PartitionStatus,
     Pause,
+    Picture,
+    Pictures,
     Problem,
     Resume,
     Sample,
@@ -67,6 +69,17 @@ TO_SIDECAR: list[ToSidecar] = [
         request_ids=["r1", "r2"],
     ),
     SaveFailed(detail="disk full", request_ids=[]),
+    Pictures(
+        step=7,
+        taken_at=1.5,
+        colours=["#f4a23a"],
+        pictures=[
+            Picture(
+                partition=0, offset=1, image="data:,", mask="data:,", prediction="data:,", error="data:,", wrong=0.5
+            ),
+            Picture(partition=0, offset=2, image="data:,", label=1, predicted_label=0, wrong=1.0),
+        ],
+    ),
     Finished(checkpoint_id="e000001-s000000001"),
     Failed(problem=PROBLEM),
 ]

@@ -1,9 +1,10 @@
 """Palette indexes survive, whatever the palette says."""
 
+import cv2
 import numpy as np
 import pytest
 
-from streaming.records.png import GREY, PALETTE, PngHeader, as_index_png, png_header
+from streaming.records.png import GREY, PALETTE, PngHeader, as_index_png, as_palette_png, png_header
 from tests.streaming.pictures import chunks_of, png
 
 CLASSES = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
@@ -34,3 +35,13 @@ def test_a_png_cut_anywhere_is_refused() -> None:
     for length in range(33, len(encoded)):
         with pytest.raises(ValueError, match="PNG cut short"):
             as_index_png(encoded[:length], png_header(encoded))
+
+
+def test_a_palette_put_on_and_taken_off_again_leaves_the_same_bytes() -> None:
+    plain = png(CLASSES)
+    shown = as_palette_png(plain, np.arange(12, dtype=np.uint8).reshape(3, 4))
+    assert [name for _, _, name in chunks_of(shown)] == [b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"]
+    assert png_header(shown) == PngHeader(3, 2, 8, PALETTE)
+    assert as_index_png(shown, png_header(shown)) == plain
+    colours = cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert colours[0].tolist() == [[2, 1, 0, 3], [6, 5, 4, 7], [10, 9, 8, 11]]

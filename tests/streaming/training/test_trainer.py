@@ -15,7 +15,7 @@ from streaming.arrays import Array
 from streaming.errors import CheckpointMismatch, UserCodeError
 from streaming.hooks import load_hook
 from streaming.settings import Settings, parse_settings
-from streaming.training.trainer import Trainer, build_model, numbered
+from streaming.training.trainer import GUESSES, Trainer, build_model, numbered
 from tests.streaming.user_code import CONSTANT, POISON
 
 pytestmark = pytest.mark.tf
@@ -192,6 +192,8 @@ def test_the_score_agrees_with_a_count_by_hand_and_changes_nothing() -> None:
     known = masks != 255
     likelihood = np.take_along_axis(odds, np.where(known, masks, 0)[..., None].astype(int), -1)[..., 0]
     assert scored.loss == pytest.approx(-np.log(likelihood[known]).mean(), rel=1e-4)
+    assert scored.guesses is not None
+    assert (scored.guesses == logits.argmax(-1)[:GUESSES]).all()
     assert same(built.state(), before)
 
 
@@ -203,7 +205,10 @@ def test_a_model_of_labels_learns_from_numbers() -> None:
     labels = np.array([0, 1, 2, 1])
     assert built.step(images, labels).applied
     assert built.step(images[:1], labels[:1]).applied
-    confusion = built.score(images, labels).confusion
+    scored = built.score(images, labels)
+    confusion, guesses = scored.confusion, scored.guesses
+    assert guesses is not None
+    assert (guesses == built.model(images, training=False).numpy().argmax(-1)).all()
     assert confusion is not None
     assert confusion.sum(1).tolist() == [1, 2, 1]
 

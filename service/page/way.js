@@ -1,0 +1,47 @@
+// The way of the data, per partition: still in the topic, fetched, trained, saved.
+import { at, make, plural, seconds, whole } from "./dom.js"
+
+const STAGES = [
+  ["waiting", "in the topic", p => (p.log_end === null ? null : Math.max(0, p.log_end - Math.max(p.fetched, p.position)))],
+  ["fetched", "fetched", p => Math.max(0, p.fetched - p.position)],
+  ["trained", "trained, not saved", p => Math.max(0, p.position - p.checkpointed)],
+  ["saved", "saved", p => Math.max(0, p.checkpointed - p.origin)],
+]
+const rows = new Map()
+
+export function showWay(partitions) {
+  const known = new Set(partitions.map(key))
+  if (known.size !== rows.size || ![...rows.keys()].every(name => known.has(name))) {
+    rows.clear()
+    for (const partition of partitions) rows.set(key(partition), row(partition))
+    at("partitions").replaceChildren(...[...rows.values()].map(each => each.line))
+  }
+  for (const partition of partitions) update(rows.get(key(partition)), partition)
+}
+
+const key = partition => `${partition.topic} ${partition.partition}`
+
+function row(partition) {
+  const head = make("span", { className: "soft" })
+  const parts = STAGES.map(([name]) => make("i", { className: name }))
+  const numbers = STAGES.map(() => make("b"))
+  const offsets = STAGES.map(() => make("small"))
+  const bar = make("div", { className: "bar", role: "img" }, ...parts)
+  const cells = STAGES.map(([name, text], index) =>
+    make("div", {}, make("dt", { className: name }, text), make("dd", {}, numbers[index], offsets[index])))
+  const line = make("li", {}, make("h3", {}, key(partition), head), bar, make("dl", {}, ...cells))
+  return { line, head, bar, parts, numbers, offsets }
+}
+
+function update({ head, bar, parts, numbers, offsets }, p) {
+  const counts = STAGES.map(([, , count]) => count(p))
+  const places = [p.log_end, Math.max(p.fetched, p.position), p.position, p.checkpointed]
+  const names = ["log end", "up to", "up to", "up to"]
+  counts.forEach((count, index) => {
+    parts[index].style.flexGrow = Math.log2(1 + (count ?? 0))
+    numbers[index].textContent = whole(count)
+    offsets[index].textContent = `${names[index]} ${whole(places[index])}`
+  })
+  head.textContent = p.lag === null ? "the log's end is not known" : p.lag ? `${plural(p.lag, "record")} behind, for ${seconds(p.lag_seconds)}` : "level"
+  bar.ariaLabel = STAGES.map(([, text], index) => `${whole(counts[index])} ${text}`).join(", ")
+}
