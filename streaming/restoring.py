@@ -10,7 +10,7 @@ from streaming.checkpoints.saver import Saver
 from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
 from streaming.checkpoints.weights import read_weights
 from streaming.decided import Decided
-from streaming.errors import CheckpointDamaged, CheckpointError, UserCodeError
+from streaming.errors import CheckpointDamaged, CheckpointError, CheckpointMismatch, UserCodeError
 from streaming.learning import Learning
 from streaming.new_run import changed
 from streaming.settings import Settings
@@ -39,7 +39,10 @@ def restore(
     state = manifest.trainer_state
     for name, (before, now) in changed(state.get("new_run", {}), settings).items():
         _log.warning("setting_needs_new_run", setting=name, before=before, now=now, checkpoint=manifest.id)
-    learning.trainer.load(read_weights(store.path(manifest.id) / MODEL_FILE))
+    try:
+        learning.trainer.load(read_weights(store.path(manifest.id) / MODEL_FILE))
+    except CheckpointMismatch as error:
+        raise CheckpointMismatch(f"checkpoint {manifest.id}: {error}") from error
     if settings.model.learning_rate != state["configured_learning_rate"]:
         try:
             learning.trainer.learning_rate = settings.model.learning_rate
@@ -49,7 +52,8 @@ def restore(
     book.newest_event_time_s = state["newest_event_time_s"]
     decided.restore(manifest.decisions)
     learning.step, learning.loss = manifest.step, state["loss"]
-    kept = None if manifest.evaluation is None else _evaluation(settings, store, manifest.evaluation)
+    labels = learning.trainer.labels
+    kept = None if manifest.evaluation is None else _evaluation(settings, store, manifest.evaluation, labels)
     if manifest.evaluation is not None and kept is not None and kept.number == manifest.evaluation.set:
         saver.restored(manifest.evaluation, len(kept))
     learning.scoring.restore(state["scoring"], kept)
@@ -65,7 +69,7 @@ def _keep(store: CheckpointStore, damaged: str) -> None:
         _log.warning("damaged_checkpoint_not_pinned", checkpoint=damaged, detail=str(error))
 
 
-def _evaluation(settings: Settings, store: CheckpointStore, named: EvaluationFile) -> EvaluationSet:
+def _evaluation(settings: Settings, store: CheckpointStore, named: EvaluationFile, labels: bool) -> EvaluationSet:
     """The set that a checkpoint names, or an empty one with the next number: scores need it, training doesn't."""
     size, anew = settings.evaluation.size, EvaluationSet(named.set + 1, settings.evaluation.size)
     try:
@@ -73,7 +77,7 @@ def _evaluation(settings: Settings, store: CheckpointStore, named: EvaluationFil
     except CheckpointDamaged as error:
         _log.error("evaluation_set_damaged", detail=str(error))
         return anew
-    if kept.image_size != settings.pipeline.image_size:
-        _log.warning("evaluation_set_begun_anew", detail="pipeline.image_size has changed")
+    if not kept.fits(settings.pipeline.image_size, settings.model.classes, labels=labels):
+        _log.warning("evaluation_set_begun_anew", detail="its image size, or its classes, aren't the model's any more")
         return anew
     return kept

@@ -8,6 +8,7 @@ import safetensors.numpy
 
 from streaming.arrays import Array
 from streaming.control.messages import Score
+from streaming.records.decode import IGNORE
 
 FADE_PER_RECORD = 0.998
 
@@ -52,9 +53,12 @@ class Prequential:
         self._confusion: Array | None = None
 
     def add(self, scored: Scored, records: int) -> None:
-        """A loss that is not finite is left out: it would never fade, and no checkpoint can hold it."""
+        """A loss that is not finite is left out: it would never fade, and no checkpoint can hold it. A model of other
+        classes begins anew."""
         if not math.isfinite(scored.loss):
             return
+        if None not in (scored.confusion, self._confusion) and scored.confusion.shape != self._confusion.shape:
+            self.__init__()
         fade = FADE_PER_RECORD**records
         self._loss = self._loss * fade + scored.loss * records
         self._weight = self._weight * fade + records
@@ -87,10 +91,13 @@ class EvaluationSet:
     def __len__(self) -> int:
         return len(self._images)
 
-    @property
-    def image_size(self) -> int:
-        """Pixels a side; 0 while the set is empty."""
-        return len(self._images[0]) if self._images else 0
+    def fits(self, image_size: int, classes: int, *, labels: bool) -> bool:
+        """Whether a model can be scored on it: of such images (pixels a side), classes, and labels instead of masks."""
+        sides = () if labels else (image_size, image_size)
+        return all(
+            len(image) == image_size and target.shape == sides and bool(((target < classes) | (target == IGNORE)).all())
+            for image, target in zip(self._images, self._targets, strict=True)
+        )
 
     def add(self, image: Array, target: Array | int) -> None:
         """Once the set is full, further records change nothing."""
