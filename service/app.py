@@ -75,7 +75,7 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(control.router(parts.view, parts.supervisor, parts.guard))
     app.include_router(checkpoints.router(parts.shelf, parts.desk, parts.curator, parts.guard))
     app.include_router(restores.router(parts.shelf, parts.work, parts.prospects, parts.lag, parts.guard))
-    app.include_router(models.router(parts.shelf, parts.work, parts.guard))
+    app.include_router(models.router(parts.shelf, parts.work, parts.prospects, parts.lag, parts.guard))
     app.include_router(letters.router(parts.shelf, parts.work, parts.guard))
     app.include_router(offsets.router(parts.edits, parts.work, parts.view, parts.lag, parts.guard))
     app.include_router(operations.router(parts.operations))

@@ -15,7 +15,7 @@ import structlog
 
 from service.problem_details import details
 from service.work_desk import Interrupted, Refused
-from streaming.control.errands import Answer, Asked, Export, Refusal, decode_answer
+from streaming.control.errands import Answer, Asked, Errand, Refusal, decode_answer
 
 ERRAND = (sys.executable, "-m", "streaming")
 MOST_BYTES = 1 << 16  # kept of what it says
@@ -37,7 +37,7 @@ class Errands:
         self._running: set[Process] = set()
         self._closed = False
 
-    async def run(self, errand: Export) -> Answer:
+    async def run(self, errand: Errand) -> Answer:
         """What it answered. Raises Refused with what kept it from it, Interrupted when the service ends."""
         if self._closed:
             raise Interrupted
@@ -63,7 +63,7 @@ class Errands:
         for process in self._running:
             _kill(process)
 
-    async def _start(self, errand: Export) -> Process:
+    async def _start(self, errand: Errand) -> Process:
         """Raises OSError. On the thread with which it is to die (prctl(2), PR_SET_PDEATHSIG): the event loop's."""
         process = await asyncio.create_subprocess_exec(
             *self._command, errand.kind, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
@@ -108,7 +108,7 @@ class Errands:
         return f"its process ended with {how}{memory}" + (f": {last}" if last else "")
 
 
-def _taken(errand: Export, answer: Answer) -> Answer:
+def _taken(errand: Errand, answer: Answer) -> Answer:
     """Raises Refused for one that says why not."""
     if not isinstance(answer, Refusal):
         return answer
@@ -117,8 +117,8 @@ def _taken(errand: Export, answer: Answer) -> Answer:
     raise Refused(details(HTTPStatus.CONFLICT, answer.problem, answer.detail))
 
 
-def _failed(errand: Export, detail: str) -> Refused:
-    return Refused(details(HTTPStatus.SERVICE_UNAVAILABLE, "export-failed", detail))
+def _failed(errand: Errand, detail: str) -> Refused:
+    return Refused(details(HTTPStatus.SERVICE_UNAVAILABLE, f"{errand.kind}-failed", detail))
 
 
 async def _keep(stream: asyncio.StreamReader, kept: bytearray) -> None:

@@ -78,6 +78,17 @@ class RestoreRequest(_Part):
     exclude: list[Stretch] = []
 
 
+class AdaptRequest(_Part):
+    """A changed model is to begin with this checkpoint. init, reset_optimizer: see `streaming.fitting.adapt`."""
+
+    rewrites: ClassVar[bool] = True
+    checkpoint_id: str
+    init: list[Text]
+    reset_optimizer: Flag
+    accept_loss: Flag
+    dry_run: Flag
+
+
 class RequeueRequest(_Part):
     """Which dead letters are to be read again: those that meet all conditions given, or all there are."""
 
@@ -147,6 +158,18 @@ class EditResult(_Part):
     kept: int
 
 
+class AdaptResult(_Part):
+    """The model's variables. fresh: how many begin anew, by their names with `dry_run`; kept: come from the checkpoint.
+
+    There is no new checkpoint after a dry run.
+    """
+
+    checkpoint_id: str | None = None
+    fresh: int
+    kept: int
+    names: list[str] | None = None
+
+
 class ExportResult(_Part):
     """The SavedModel's version, and where it is on the service's machine."""
 
@@ -154,12 +177,12 @@ class ExportResult(_Part):
     directory: str
 
 
-Request = SaveRequest | CheckpointRequest | RestoreRequest | RequeueRequest | EditRequest
-Result = SaveResult | VerifyResult | RequeueResult | EditResult | ExportResult
+Request = SaveRequest | CheckpointRequest | RestoreRequest | AdaptRequest | RequeueRequest | EditRequest
+Result = SaveResult | VerifyResult | RequeueResult | EditResult | AdaptResult | ExportResult
 
 
 class Operation(BaseModel):
-    """One piece of work: a checkpoint, verify, restore, requeue, edit or export.
+    """One piece of work: a checkpoint, verify, restore, adapt, requeue, edit or export.
 
     result stands once it has succeeded, problem once it has failed."""
 

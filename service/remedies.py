@@ -12,6 +12,7 @@ _REMEDIES = {
         "until then nothing new is durable, and a restart would repeat the work",
     ],
     "checkpoint-mismatch": [
+        "if the model was changed on purpose: `penstock checkpoints adapt ID --init 'PATTERN'` takes over what fits",
         "put model.* and pipeline.image_size back to what the checkpoint was trained with, then restart the service",
         _ANEW,
     ],

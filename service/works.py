@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from service import exporting, letters, offsets, rollback, verification
+from service import adapting, exporting, letters, offsets, rollback, verification
+from service.adapting import Adapting
 from service.consequences import Prospects
 from service.errands import Errands
 from service.exporting import Exporting
@@ -48,9 +49,11 @@ def build_works(
     head = Head(store, folder, supervisor, operations)
     edits = Edits(store, head, folder.decisions, prospects, lag)
     exports = Exports(settings.export_directory)
+    back = Rollback(store, shelf, head, supervisor, operations, folder, prospects, lag, view)
     works: dict[str, Work] = {
         verification.KIND: Verification(shelf),
-        rollback.KIND: Rollback(store, shelf, head, supervisor, operations, folder, prospects, lag, view),
+        rollback.KIND: back,
+        adapting.KIND: Adapting(settings, store, shelf, folder, head, back, errands),
         letters.KIND: Requeue(store, head, folder.decisions, lag),
         offsets.KIND: edits,
         exporting.KIND: Exporting(settings, store, shelf, folder, operations, errands, exports),

@@ -1,11 +1,11 @@
-"""`python -m streaming worker | decode | export | produce | demo | score`: what needs a process of its own."""
+"""`python -m streaming worker | decode | export | adapt | produce | demo | score`: what needs a process of its own."""
 
 import sys
 
 
 def main() -> None:
-    """`worker --channel-fd N` and `export` are the sidecar's, `decode --reply-fd N` the worker's; the rest is for
-    people."""
+    """`worker --channel-fd N`, `export` and `adapt` are the sidecar's, `decode --reply-fd N` the worker's; the rest is
+    for people."""
     if sys.argv[1:3] == ["worker", "--channel-fd"]:
         from streaming.start import main as work
 
@@ -14,7 +14,7 @@ def main() -> None:
         from streaming.decode_child import main as decode
 
         decode(int(sys.argv[3]))
-    elif sys.argv[1:] == ["export"]:
+    elif sys.argv[1:] in (["export"], ["adapt"]):
         from streaming.errand import main as run
 
         run()

@@ -25,9 +25,10 @@ def derive(
     """Commit a checkpoint with the source's files and fields, as the newest; its parent is the source.
 
     change: gets the source's ledger, may alter it, and returns the one to save. fields: of the manifest, what else
-    isn't the source's; files: the same by name, on the checkpoints' file system. epoch: a fresh writer epoch, as no writer may be at work. Files are hashed anew and linked, so
-    a damaged one never enters. Raises CheckpointDamaged naming the file of the source that isn't whole, and
-    CheckpointError if nothing can be written; then there is no new checkpoint. What `change` raises rises.
+    isn't the source's; files: the same by name, on the checkpoints' file system. epoch: a fresh writer epoch, as no
+    writer may be at work. Files are hashed anew and linked, so a damaged one never enters. Raises CheckpointDamaged
+    naming the file of the source that isn't whole, and CheckpointError if nothing can be written; then there is no new
+    checkpoint. What `change` raises rises.
     """
     manifest = store.manifest(source)
     ledger = store.ledger(source)

@@ -53,12 +53,9 @@ class Prequential:
         self._confusion: Array | None = None
 
     def add(self, scored: Scored, records: int) -> None:
-        """A loss that is not finite is left out: it would never fade, and no checkpoint can hold it. A model of other
-        classes begins anew."""
+        """A loss that is not finite is left out: it would never fade, and no checkpoint can hold it."""
         if not math.isfinite(scored.loss):
             return
-        if None not in (scored.confusion, self._confusion) and scored.confusion.shape != self._confusion.shape:
-            self.__init__()
         fade = FADE_PER_RECORD**records
         self._loss = self._loss * fade + scored.loss * records
         self._weight = self._weight * fade + records
