@@ -1,10 +1,12 @@
 """The HTTP application: routes with their collaborators, errors as problem details, every request measured."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from fastapi import FastAPI
 
 from service import problems
+from service.anew import NewRun
 from service.auth import Guard
 from service.consequences import Prospects
 from service.contract import contract
@@ -21,6 +23,7 @@ from service.routes import (
     letters,
     metrics,
     models,
+    new_run,
     offsets,
     operations,
     page,
@@ -52,6 +55,9 @@ class Collaborators:
     operations: Operations
     curator: Curator
     edits: Edits
+    new_run: NewRun
+    archives: Path
+    start: str
     desk: SaveDesk
     work: WorkDesk
     metrics: Metrics
@@ -78,6 +84,7 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(models.router(parts.shelf, parts.work, parts.prospects, parts.lag, parts.guard))
     app.include_router(letters.router(parts.shelf, parts.work, parts.guard))
     app.include_router(offsets.router(parts.edits, parts.work, parts.view, parts.lag, parts.guard))
+    app.include_router(new_run.router(parts.new_run, parts.archives, parts.start, parts.work, parts.guard))
     app.include_router(operations.router(parts.operations))
     app.include_router(page.router())
     problems.install(app)

@@ -33,6 +33,7 @@ from service.work_desk import WorkDesk
 from service.worker_view import WorkerView
 from service.works import build_works
 from streaming import logs
+from streaming.checkpoints.archive import FOLDER as ARCHIVES
 from streaming.checkpoints.store import CheckpointStore
 from streaming.control.messages import Problem
 from streaming.errors import CheckpointError, KafkaUnavailable
@@ -114,6 +115,9 @@ class Service:
             operations=self._operations,
             curator=Curator(store, shelf, self._folder.ours),
             edits=works.edits,
+            new_run=works.new_run,
+            archives=settings.checkpoint_directory / ARCHIVES,
+            start=settings.kafka.start,
             desk=self._desk,
             work=self._work,
             metrics=metrics,
@@ -192,6 +196,7 @@ class Service:
         try:
             self._folder.create()
             await self._lock.acquire()
+            await asyncio.to_thread(self._folder.archive.finish)  # of a service that was killed
             self._supervisor.restore_memory()
             self._operations.load()
             self._desk.take_up()

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from typer.testing import CliRunner
 
-from service.cli import app
 from service.folder import ServiceFolder
 from streaming.checkpoints.derive import derive
 from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
@@ -121,13 +119,3 @@ def test_service_killed_after_the_checkpoint_was_made_makes_no_second_one(
     ended = eventually(lambda: (body := one.http.get("/v1/operations/op").json())["state"] == "succeeded" and body)
     assert ended["result"] == {"checkpoint_id": made.id, "fresh": 1, "kept": 2}
     assert not (tmp_path / "errands").exists()
-
-
-def test_command_prints_the_checkpoint_and_the_names(sidecar: SidecarFactory, run: Path, line: list[str]) -> None:
-    one = sidecar("well")
-    one.reach("training")
-    command = ["checkpoints", "adapt", line[1], "--init", "head/*", "--url", one.url]
-    dry = CliRunner().invoke(app, [*command, "--dry-run"])
-    assert (dry.exit_code, "begins anew: head/*" in dry.output) == (0, True), dry.output
-    done = CliRunner().invoke(app, command)
-    assert (done.exit_code, ids(run)[0] in done.output) == (0, True), done.output
