@@ -20,18 +20,21 @@ _log = structlog.get_logger()
 
 
 class Belongings(NamedTuple):
-    """What would be put aside."""
+    """What would be put aside, below which folder; and where the new run would begin to read, by the settings."""
 
     checkpoints: int
     size_bytes: int
+    folder: str
+    start: str
 
 
 class NewRun:
     """What operators have decided goes on to hold: an excluded offset is excluded in the new run, too."""
 
     def __init__(
-        self, store: CheckpointStore, folder: ServiceFolder, supervisor: Supervisor, operations: Operations
+        self, start: str, store: CheckpointStore, folder: ServiceFolder, supervisor: Supervisor, operations: Operations
     ) -> None:
+        self.start = start
         self._store = store
         self._folder = folder
         self._supervisor = supervisor
@@ -54,7 +57,8 @@ class NewRun:
     def belongings(self) -> Belongings:
         """Blocks. Raises CheckpointError."""
         infos = self._store.list()
-        return Belongings(len(infos), sum(info.size_bytes for info in infos))
+        size_bytes = sum(info.size_bytes for info in infos)
+        return Belongings(len(infos), size_bytes, str(self._folder.archive.folder.absolute()), self.start)
 
     async def _put_aside(self, operation: Operation, archive: Archive) -> None:
         """Once begun it can't be undone: a worker that started now would begin with whatever is left."""

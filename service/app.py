@@ -1,9 +1,9 @@
 """The HTTP application: routes with their collaborators, errors as problem details, every request measured."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from service import problems
 from service.anew import NewRun
@@ -13,6 +13,8 @@ from service.contract import contract
 from service.curation import Curator
 from service.http_metrics import HttpMetrics
 from service.lag import Lag
+from service.limits import Limits
+from service.live_settings import LiveSettings
 from service.metrics import Metrics
 from service.offsets import Edits
 from service.operations import Operations
@@ -29,6 +31,7 @@ from service.routes import (
     page,
     probes,
     restores,
+    settings,
     status,
 )
 from service.routes import problems as problem_routes
@@ -37,8 +40,15 @@ from service.shelf import Shelf
 from service.supervisor import Supervisor
 from service.work_desk import WorkDesk
 from service.worker_view import WorkerView
+from streaming.settings import ServiceSettings
 
 MAX_BODY_BYTES = 1 << 20
+DESCRIPTION = """Watch and steer a continuous training. Errors are RFC 9457 problem details.
+
+Whatever changes something, or shows pictures, dead letters or settings, needs `Authorization: Bearer <token>`.
+Beside what stands at each route, every one may answer 400, 408, 413 and 431 (no request as it should be), and all but
+the probes and `/metrics` 403 (`foreign-host`) and 429 with `Retry-After`.
+"""
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,7 @@ class Collaborators:
     version: str
     view: WorkerView
     supervisor: Supervisor
+    live: LiveSettings
     resolver: Resolver
     shelf: Shelf
     prospects: Prospects
@@ -56,22 +67,20 @@ class Collaborators:
     curator: Curator
     edits: Edits
     new_run: NewRun
-    archives: Path
-    start: str
     desk: SaveDesk
     work: WorkDesk
     metrics: Metrics
     lag: Lag
     guard: Guard
+    settings: ServiceSettings
 
 
 def create_app(parts: Collaborators) -> FastAPI:
     """Build the application; nothing runs yet."""
-    app = FastAPI(
+    app = FastAPIOffline(
         title="penstock",
         version=parts.version,
-        description="Watch and steer a continuous training. Errors are RFC 9457 problem details.",
-        max_body_size=MAX_BODY_BYTES,
+        description=DESCRIPTION,
         redoc_url=None,
     )
     app.include_router(probes.router(parts.view))
@@ -84,10 +93,12 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(models.router(parts.shelf, parts.work, parts.prospects, parts.lag, parts.guard))
     app.include_router(letters.router(parts.shelf, parts.work, parts.guard))
     app.include_router(offsets.router(parts.edits, parts.work, parts.view, parts.lag, parts.guard))
-    app.include_router(new_run.router(parts.new_run, parts.archives, parts.start, parts.work, parts.guard))
+    app.include_router(new_run.router(parts.new_run, parts.work, parts.guard))
     app.include_router(operations.router(parts.operations))
+    app.include_router(settings.router(parts.live, parts.view, parts.shelf, parts.guard))
     app.include_router(page.router())
     problems.install(app)
     app.openapi_schema = contract(app)
+    app.add_middleware(Limits, settings=parts.settings, max_body_bytes=MAX_BODY_BYTES)
     app.add_middleware(HttpMetrics, registry=parts.metrics.registry)
     return app

@@ -1,11 +1,11 @@
-"""Who may change something: the holder of the token, or whoever sits at this machine."""
+"""Who may change something, or read what shows data: the holder of the token, or whoever sits at this machine."""
 
 import hmac
-import ipaddress
 from http import HTTPStatus
 
 from fastapi import Request
 
+from service.hosts import is_loopback
 from service.problems import HttpProblem
 from streaming.settings import ServiceSettings
 
@@ -13,24 +13,28 @@ _REMEDY = "set a token (PENSTOCK_SERVICE__TOKEN or PENSTOCK_SERVICE__TOKEN_FILE)
 
 
 class Guard:
-    """A dependency for routes that change something. Raises HttpProblem 401 or 403."""
+    """A dependency for routes that change something, or that show pictures, dead letters or settings.
+
+    Raises HttpProblem 401 or 403.
+    """
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._token = settings.token.get_secret_value().encode() if settings.token else None
-        self._local = _is_loopback(settings.host)
+        self._local = is_loopback(settings.host)
 
     async def __call__(self, request: Request) -> None:
         if self._token is not None:
             self._check_token(request)
         elif not self._local:
-            raise HttpProblem(HTTPStatus.FORBIDDEN, "read-only", f"this service is read-only: {_REMEDY}")
+            text = "without a token this service is read-only, and shows no pictures, dead letters or settings"
+            raise HttpProblem(HTTPStatus.FORBIDDEN, "read-only", f"{text}: {_REMEDY}")
         else:
             _check_origin(request)
 
     def _check_token(self, request: Request) -> None:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         assert self._token is not None
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1"), self._token):
             text = "needs the header 'Authorization: Bearer <token>' with the service's token"
             raise HttpProblem(HTTPStatus.UNAUTHORIZED, "unauthorized", text, {"WWW-Authenticate": "Bearer"})
 
@@ -42,15 +46,6 @@ def _check_origin(request: Request) -> None:
     """
     host = request.url.hostname or ""
     origin = request.headers.get("origin")
-    if not _is_loopback(host) or (origin is not None and origin.partition("://")[2] != request.url.netloc):
+    if not is_loopback(host) or (origin is not None and origin.partition("://")[2] != request.url.netloc):
         text = f"without a token only this machine's own requests may change something: {_REMEDY}"
         raise HttpProblem(HTTPStatus.FORBIDDEN, "foreign-origin", text)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

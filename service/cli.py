@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from service.flags import Config, Sets, flags_tree
+from service.argv import hide_secrets
 from streaming.errors import SettingsError
+from streaming.flags import Config, Sets, flags_tree
 
 EXIT_CODES = "Exit codes: 0 done · 1 the operation failed · 2 wrong usage or settings · 3 the service isn't reachable."
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -30,11 +31,13 @@ app = typer.Typer(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit. A wrong setting is one line on stderr and exit code 2."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments[:1] not in (["serve"], ["train"]):
+    if arguments is None:
+        hide_secrets()
+        arguments = sys.argv[1:]
+    if list(arguments[:1]) not in (["serve"], ["train"]):
         _add_client_commands()
     try:
-        app(arguments, prog_name="penstock")
+        app(list(arguments), prog_name="penstock")
     except SettingsError as error:
         sys.exit(_fail(str(error), 2))
 
@@ -71,6 +74,12 @@ def demo(context: typer.Context) -> None:
     _become_streaming("demo", context.args)
 
 
+@app.command(context_settings=_PASS_ON)
+def doctor(context: typer.Context) -> None:
+    """Check Kafka, records, model, device and disk, with a remedy for each; see `penstock doctor --help`."""
+    _become_streaming("doctor", context.args)
+
+
 @app.command()
 def version() -> None:
     """The versions of penstock and of what it stands on."""
@@ -83,11 +92,11 @@ def version() -> None:
 def _run(config: Path | None, sets: list[str] | None, host: str | None, port: int | None, until: str | None) -> None:
     from service.server import CannotListen
     from service.server import serve as run
-    from streaming.settings_sources import load_settings
+    from streaming.settings_sources import load
 
-    settings = load_settings(config, flags_tree(sets or [], host, port))
+    settings, origins = load(config, flags_tree(sets or [], host, port))
     try:
-        code = run(settings, until)
+        code = run(settings, until, origins=origins)
     except CannotListen as error:
         code = _fail(str(error), 1)
     sys.exit(code)

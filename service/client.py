@@ -1,6 +1,8 @@
 """What the command line says to a running service, and how its answers become exit codes."""
 
+import ssl
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,10 +20,14 @@ class Unreachable(Exception):
 
 
 class Client:
-    """One service. Raises OperationFailed and Unreachable with a sentence each."""
+    """One service. Raises OperationFailed and Unreachable with a sentence each.
 
-    def __init__(self, url: str, token: str | None) -> None:
+    cacert: CA certificates, PEM; None for those of the system.
+    """
+
+    def __init__(self, url: str, token: str | None, cacert: Path | None = None) -> None:
         self._url = url.rstrip("/")
+        self._verify = True if cacert is None else _trusting(cacert)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def get(self, path: str, **parameters: Any) -> Any:
@@ -30,6 +36,9 @@ class Client:
 
     def post(self, path: str, body: object = None) -> Any:
         return self._ask("POST", path, json=body)
+
+    def patch(self, path: str, body: object) -> Any:
+        return self._ask("PATCH", path, json=body)
 
     def wait_for(self, operation: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         """The operation once it has ended well."""
@@ -45,7 +54,9 @@ class Client:
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
         try:
-            response = httpx.request(method, self._url + path, headers=self._headers, timeout=30, **options)
+            response = httpx.request(
+                method, self._url + path, headers=self._headers, timeout=30, verify=self._verify, **options
+            )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unreachable(f"no service at {self._url}: {error}") from error
         try:
@@ -55,3 +66,12 @@ class Client:
         if response.is_error:
             raise OperationFailed(body.get("detail", f"status {response.status_code}"))
         return body
+
+
+def _trusting(cacert: Path) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=cacert)
+    except ssl.SSLError as error:
+        raise Unreachable(f"--cacert {cacert}: no PEM certificates") from error
+    except OSError as error:
+        raise Unreachable(f"--cacert {cacert}: {error.strerror}") from error

@@ -19,13 +19,15 @@ from service.door import Application
 from service.errands import ERRAND, Errands
 from service.folder import ServiceFolder
 from service.lag import Lag, Watermarks
+from service.live_settings import LiveSettings
 from service.lock import DirectoryLock, DirectoryLocked
+from service.log_ends import LogEnds
 from service.metrics import Metrics
 from service.operations import Operations
 from service.progress import show_progress
 from service.resolver import Resolver
 from service.restarts import WorkerFailed
-from service.retention import Headrooms, RetentionGuard
+from service.retention import Headrooms
 from service.save_desk import SaveDesk
 from service.shelf import Shelf
 from service.supervisor import Supervisor
@@ -33,13 +35,12 @@ from service.work_desk import WorkDesk
 from service.worker_view import WorkerView
 from service.works import build_works
 from streaming import logs
-from streaming.checkpoints.archive import FOLDER as ARCHIVES
 from streaming.checkpoints.store import CheckpointStore
 from streaming.control.messages import Problem
 from streaming.errors import CheckpointError, KafkaUnavailable
 from streaming.settings import Settings, revealed
+from streaming.settings_sources import NOTHING_GIVEN, Origins
 
-SAMPLE_S = 0.5
 LEAST_WORK_S = 2.0  # for a restore, and then for state, to be written when the worker has used up the grace time
 MAX_RETRY_S = 10.0
 _log = structlog.get_logger()
@@ -48,7 +49,8 @@ Ends = Mapping[int, int]
 
 
 class Service:
-    """Everything but HTTP, which works with its `parts`. until: `now` or an ISO time, for a bounded run.
+    """Everything but HTTP, which works with its `parts`. until: `now` or an ISO time, for a bounded run. origins: who
+    gave which of the settings. set_level: changes the level of this process' log.
 
     watch: starts something that knows where the log ends, on a thread; retention: something that knows what the topic
     will lose. freeze: resolves `until`, on a thread. errand_command: starts the process of an errand. at_rest: once
@@ -66,11 +68,11 @@ class Service:
         freeze: Callable[[Settings, str], Ends],
         lock_wait_s: float,
         errand_command: Sequence[str] = ERRAND,
+        origins: Origins = NOTHING_GIVEN,
+        set_level: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._until = until
-        self._watch = watch
-        self._retention = retention
         self._freeze = freeze
         self._stop = asyncio.Event()
         self._ends_by = 0.0
@@ -81,13 +83,22 @@ class Service:
         self._lock = DirectoryLock(self._folder.path / "lock", lock_wait_s)
         self._lag = Lag()
         self.view = WorkerView(settings.service.stall_s)
+        self._log_ends = LogEnds(settings, self.view, self._lag, watch, retention)
+        self._live = LiveSettings(
+            settings,
+            origins,
+            self._folder.settings,
+            self._folder.ours,
+            lambda change: self._supervisor.send(change),
+            set_level,
+        )
         self._supervisor = Supervisor(
-            command, revealed(settings), settings.service, self._folder, self.view, shelf.durable
+            command, self._live.configuration, settings.service, self._folder, self.view, shelf.durable
         )
         self._operations = Operations(self._folder.operations)
         self._desk = SaveDesk(self._operations, self.view, self._supervisor.send, self._folder.ours)
         prospects = Prospects(store, self._folder.decisions, self._lag)
-        self._errands = Errands(errand_command, revealed(settings), settings.export.timeout_s)
+        self._errands = Errands(errand_command, lambda: revealed(self._live.now), settings.export.timeout_s)
         works = build_works(
             settings,
             store,
@@ -109,6 +120,7 @@ class Service:
             version=version("penstock"),
             view=self.view,
             supervisor=self._supervisor,
+            live=self._live,
             resolver=Resolver(self.view, self._supervisor),
             shelf=shelf,
             prospects=prospects,
@@ -116,25 +128,23 @@ class Service:
             curator=Curator(store, shelf, self._folder.ours),
             edits=works.edits,
             new_run=works.new_run,
-            archives=settings.checkpoint_directory / ARCHIVES,
-            start=settings.kafka.start,
             desk=self._desk,
             work=self._work,
             metrics=metrics,
             lag=self._lag,
             guard=Guard(settings.service),
+            settings=settings.service,
         )
 
     async def run(self) -> int:
         """Until stopped, finished or given up: the exit code."""
-        sampling = asyncio.create_task(self._sample_log_ends())
-        sampling.add_done_callback(self._sampling_ended)
+        self._log_ends.start()
         try:
             return await self._run()
         finally:
             self._errands.close()
             self.at_rest = await self._work.close(max(LEAST_WORK_S, self._ends_by - time.monotonic()))
-            sampling.cancel()
+            self._log_ends.stop()
             self._folder.settle(CheckpointError("the service has stopped"))  # HTTP answers a little longer
             await self._flush()
             if self.at_rest:
@@ -197,6 +207,7 @@ class Service:
             self._folder.create()
             await self._lock.acquire()
             await asyncio.to_thread(self._folder.archive.finish)  # of a service that was killed
+            self._live.load()
             self._supervisor.restore_memory()
             self._operations.load()
             self._desk.take_up()
@@ -249,20 +260,6 @@ class Service:
     def _ends_when_failed(self) -> bool:
         return self._settings.service.on_failed == "exit" or self._until is not None
 
-    async def _sample_log_ends(self) -> None:
-        watermarks = await asyncio.to_thread(self._watch, self._settings)
-        retention = RetentionGuard(self.view, self._lag, await asyncio.to_thread(self._retention, self._settings))
-        while True:
-            self._lag.look(watermarks, time.monotonic())
-            retention.tick()
-            await asyncio.sleep(SAMPLE_S)
-
-    def _sampling_ended(self, task: asyncio.Task[None]) -> None:
-        """Nobody looks at the log any more: what is known of it grows old, and says so."""
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("log_end_watch_failed", exc_info=error)
-            self._lag.error = f"nobody looks at the topic any more, restart the service: {error!r}"
-
     async def _unless_stopped(self, work: Coroutine[Any, Any, Any]) -> Any:
         """The result of `work`; None when the service is stopped first."""
         working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())
@@ -274,7 +271,7 @@ class Service:
 
 
 def build(
-    settings: Settings, command: Sequence[str], until: str | None, lock_wait_s: float
+    settings: Settings, command: Sequence[str], until: str | None, lock_wait_s: float, origins: Origins
 ) -> tuple[Service, Application]:
     """The service as it runs in production, and its HTTP; logging included."""
     logs.configure(settings.service.log_level, "sidecar")
@@ -288,6 +285,8 @@ def build(
         kafka_watches.headrooms,
         kafka_watches.frozen_ends,
         lock_wait_s,
+        origins=origins,
+        set_level=logs.set_level,
     )
     return service, create_app(service.parts)
 

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -26,11 +26,11 @@ _log = structlog.get_logger()
 class Errands:
     """Starts a process for each errand, and kills it when it takes too long or the service ends.
 
-    command: what starts one; the errand's kind is added. configuration: the settings that it receives, secrets in
+    command: what starts one; the errand's kind is added. configuration: tells the settings that it receives, secrets in
     clear, over its standard input. It dies with this process.
     """
 
-    def __init__(self, command: Sequence[str], configuration: Mapping[str, Any], limit_s: float) -> None:
+    def __init__(self, command: Sequence[str], configuration: Callable[[], Mapping[str, Any]], limit_s: float) -> None:
         self._command = command
         self._configuration = configuration
         self._limit_s = limit_s
@@ -47,7 +47,7 @@ class Errands:
         except OSError as error:
             raise _failed(errand, f"its process could not be started: {error.strerror}") from error
         _log.info("errand_begun", errand=errand.kind, pid=process.pid)
-        asked = Asked(errand=errand, settings=dict(self._configuration), parent=os.getpid())
+        asked = Asked(errand=errand, settings=dict(self._configuration()), parent=os.getpid())
         said, words, late = await self._hear(process, asked.model_dump_json().encode())
         _log.info("errand_ended", errand=errand.kind, pid=process.pid, seconds=round(time.monotonic() - began, 1))
         with suppress(ValueError):

@@ -24,7 +24,7 @@ class StateFile:
     """One JSON value, replaced durably. Reading blocks and happens at start; writing leaves the event loop free."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._writing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._retrying = False
@@ -33,20 +33,20 @@ class StateFile:
     def read(self) -> Any:
         """The value; None when there is none yet. Raises CheckpointError when it can't be read."""
         try:
-            return json.loads(self._path.read_bytes())
+            return json.loads(self.path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{self._path}: {error}; move it away to begin without it") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise CheckpointError(f"{self.path}: {error}; move it away to begin without it") from error
 
     async def write(self, value: Callable[[], Any]) -> None:
         """Write what `value` returns once earlier writes are through. Raises CheckpointError."""
         async with self._writing:
             content = json.dumps(value(), indent=1).encode()
             try:
-                await asyncio.to_thread(write_durably, self._path, content)
+                await asyncio.to_thread(write_durably, self.path, content)
             except OSError as error:
-                raise CheckpointError(f"{self._path}: {error.strerror}") from error
+                raise CheckpointError(f"{self.path}: {error.strerror}") from error
 
     def write_soon(self, value: Callable[[], Any]) -> None:
         """The same without waiting; one that fails is logged and tried again until it, or a later one, succeeds."""
@@ -87,6 +87,7 @@ class ServiceFolder:
         self.desired = StateFile(self.path / "desired.json")
         self.operations = StateFile(self.path / "operations.json")
         self.restarts = StateFile(self.path / "restarts.json")
+        self.settings = StateFile(self.path / "settings.json")
         self.decisions = Decisions(self.path / "decisions.jsonl")
         self.archive = Archive(store.directory, self.path / "archiving.json")
         self._settled = asyncio.Event()
@@ -107,7 +108,7 @@ class ServiceFolder:
 
     async def flush(self) -> None:
         """Wait for every write that has begun or was promised for soon."""
-        for file in (self.desired, self.operations, self.restarts):
+        for file in (self.desired, self.operations, self.restarts, self.settings):
             await file.flush()
         await self.decisions.flush()
 

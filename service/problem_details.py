@@ -6,6 +6,7 @@ from http import HTTPStatus
 from pydantic import BaseModel, Field
 
 URN = "urn:penstock:problem:"
+MEDIA_TYPE = "application/problem+json"
 
 
 class ProblemDetails(BaseModel):

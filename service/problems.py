@@ -10,10 +10,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from service.problem_details import URN, ProblemDetails, details
+from service.problem_details import MEDIA_TYPE, URN, ProblemDetails, details
 from streaming.errors import CheckpointError
 
-MEDIA_TYPE = "application/problem+json"
 _log = structlog.get_logger()
 
 

@@ -10,6 +10,7 @@ from service.terminal import (
     EPILOG,
     TIMEOUT_S,
     AsJson,
+    CaCert,
     Cursor,
     TimeoutS,
     Token,
@@ -36,38 +37,39 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(remote_letters.letters, name="dead-letters", epilog=EPILOG)
 
 
-def status(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
+def status(url: Url = DEFAULT_URL, token: Token = None, cacert: CaCert = None, as_json: AsJson = False) -> None:
     """What the service does, partition by partition."""
-    with service_at(url, token) as service:
+    with service_at(url, token, cacert) as service:
         show_answer(service.get("/v1/status"), as_json, _print_status)
 
 
-def pause(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
+def pause(url: Url = DEFAULT_URL, token: Token = None, cacert: CaCert = None, as_json: AsJson = False) -> None:
     """Stop training after the present step, until `resume`; restarts don't change it."""
-    with service_at(url, token) as service:
+    with service_at(url, token, cacert) as service:
         show_answer(service.post("/v1/pause"), as_json, _print_desired)
 
 
-def resume(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
+def resume(url: Url = DEFAULT_URL, token: Token = None, cacert: CaCert = None, as_json: AsJson = False) -> None:
     """Go on training."""
-    with service_at(url, token) as service:
+    with service_at(url, token, cacert) as service:
         show_answer(service.post("/v1/resume"), as_json, _print_desired)
 
 
 def stop(
     url: Url = DEFAULT_URL,
     token: Token = None,
+    cacert: CaCert = None,
     drain: Annotated[bool, typer.Option("--drain", help="Train what is read already first.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """End the worker after a last checkpoint, until `start`; the service goes on answering."""
-    with service_at(url, token) as service:
+    with service_at(url, token, cacert) as service:
         show_answer(service.post("/v1/stop?drain=true" if drain else "/v1/stop"), as_json, _print_desired)
 
 
-def start(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
+def start(url: Url = DEFAULT_URL, token: Token = None, cacert: CaCert = None, as_json: AsJson = False) -> None:
     """Go on after a stop."""
-    with service_at(url, token) as service:
+    with service_at(url, token, cacert) as service:
         show_answer(service.post("/v1/start"), as_json, _print_desired)
 
 
@@ -75,19 +77,22 @@ def start(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) 
 def list_checkpoints(
     url: Url = DEFAULT_URL,
     token: Token = None,
+    cacert: CaCert = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="Most to show.")] = 50,
     cursor: Cursor = None,
     as_json: AsJson = False,
 ) -> None:
     """Newest first."""
-    with service_at(url, token) as service:
+    with service_at(url, token, cacert) as service:
         show_answer(service.get("/v1/checkpoints", limit=limit, cursor=cursor), as_json, _print_checkpoints)
 
 
 @checkpoints.command(epilog=EPILOG)
-def show(identifier: Identifier, url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
+def show(
+    identifier: Identifier, url: Url = DEFAULT_URL, token: Token = None, cacert: CaCert = None, as_json: AsJson = False
+) -> None:
     """One checkpoint."""
-    with service_at(url, token) as service:
+    with service_at(url, token, cacert) as service:
         show_answer(service.get(f"/v1/checkpoints/{identifier}"), as_json, _print_fields)
 
 
@@ -95,6 +100,7 @@ def show(identifier: Identifier, url: Url = DEFAULT_URL, token: Token = None, as
 def create(
     url: Url = DEFAULT_URL,
     token: Token = None,
+    cacert: CaCert = None,
     label: Annotated[str | None, typer.Option(help="A name for people.", show_default=False)] = None,
     pin: Annotated[bool, typer.Option("--pin", help="Keep it for ever.")] = False,
     wait: Wait = True,
@@ -102,7 +108,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Take a checkpoint now."""
-    with service_at(url, token) as service:
+    with service_at(url, token, cacert) as service:
         operation = service.post("/v1/checkpoints", {"label": label, "pin": pin})
         show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, _print_operation)
 
@@ -112,6 +118,7 @@ def records(
     identifier: Identifier,
     url: Url = DEFAULT_URL,
     token: Token = None,
+    cacert: CaCert = None,
     partition: Annotated[int | None, typer.Option(help="Only this one.", show_default=False)] = None,
     kind: Annotated[str | None, typer.Option(help="Only this kind, such as trained.", show_default=False)] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most intervals.")] = 1000,
@@ -119,7 +126,7 @@ def records(
     as_json: AsJson = False,
 ) -> None:
     """Which offsets a checkpoint has trained, held out, … as half-open intervals."""
-    with service_at(url, token) as service:
+    with service_at(url, token, cacert) as service:
         path = f"/v1/checkpoints/{identifier}/records"
         page = service.get(path, partition=partition, kind=kind, limit=limit, cursor=cursor)
         show_answer(page, as_json, _print_records)
@@ -130,12 +137,13 @@ def verify(
     identifier: Identifier,
     url: Url = DEFAULT_URL,
     token: Token = None,
+    cacert: CaCert = None,
     wait: Wait = True,
     timeout_s: TimeoutS = TIMEOUT_S,
     as_json: AsJson = False,
 ) -> None:
     """Hash every file of a checkpoint."""
-    with service_at(url, token) as service:
+    with service_at(url, token, cacert) as service:
         operation = service.post(f"/v1/checkpoints/{identifier}/verify")
         show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, _print_verified)
 
@@ -145,6 +153,7 @@ def restore(
     identifier: Identifier,
     url: Url = DEFAULT_URL,
     token: Token = None,
+    cacert: CaCert = None,
     records: Annotated[
         Literal["retrain", "skip"], typer.Option(help="What was settled since: train it again, or leave it out.")
     ] = "retrain",
@@ -165,7 +174,7 @@ def restore(
     """Go back to a checkpoint; prints the new one that the worker begins with."""
     stretches = [_stretch(each) for each in exclude or []]
     body = {"records": records, "accept_loss": accept_loss, "exclude": stretches, "dry_run": dry_run}
-    with service_at(url, token) as service:
+    with service_at(url, token, cacert) as service:
         answer = service.post(f"/v1/checkpoints/{identifier}/restore", body)
         if dry_run:
             show_answer(answer, as_json, _print_consequences)

@@ -9,6 +9,7 @@ from service.terminal import (
     EPILOG,
     TIMEOUT_S,
     AsJson,
+    CaCert,
     Cursor,
     TimeoutS,
     Token,
@@ -28,6 +29,7 @@ letters = typer.Typer(help="Records that were refused.", no_args_is_help=True)
 def list_letters(
     url: Url = DEFAULT_URL,
     token: Token = None,
+    cacert: CaCert = None,
     reason: Annotated[str | None, typer.Option(help="Only this one.", show_default=False)] = None,
     partition: Annotated[int | None, typer.Option(help="Only this one.", show_default=False)] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Most to show.")] = 100,
@@ -35,7 +37,7 @@ def list_letters(
     as_json: AsJson = False,
 ) -> None:
     """Those of the newest checkpoint, by partition, the newest first."""
-    with service_at(url, token) as service:
+    with service_at(url, token, cacert) as service:
         page = service.get("/v1/dead-letters", reason=reason, partition=partition, limit=limit, cursor=cursor)
         show_answer(page, as_json, _print_letters)
 
@@ -44,6 +46,7 @@ def list_letters(
 def requeue(
     url: Url = DEFAULT_URL,
     token: Token = None,
+    cacert: CaCert = None,
     reason: Annotated[str | None, typer.Option(help="Only these.", show_default=False)] = None,
     partition: Annotated[
         list[int] | None, typer.Option(help="Only these; may be repeated.", show_default=False)
@@ -56,7 +59,7 @@ def requeue(
 ) -> None:
     """Owe them again, so that they are read in place, after a parser was mended; the worker begins anew."""
     body = {"reason": reason, "partitions": partition or None, "before": before, "all": everything}
-    with service_at(url, token) as service:
+    with service_at(url, token, cacert) as service:
         operation = service.post("/v1/dead-letters/requeue", body)
         show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, _print_requeued)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from service.client import DEFAULT_URL
-from service.terminal import EPILOG, AsJson, TimeoutS, Token, Url, Wait, console, service_at, show_answer
+from service.terminal import EPILOG, AsJson, CaCert, TimeoutS, Token, Url, Wait, console, service_at, show_answer
 
 LONG_S = 900.0
 Identifier = Annotated[str, typer.Argument(metavar="ID", help="A checkpoint's id.")]
@@ -20,12 +20,13 @@ def export(
     identifier: Identifier,
     url: Url = DEFAULT_URL,
     token: Token = None,
+    cacert: CaCert = None,
     wait: Wait = True,
     timeout_s: TimeoutS = LONG_S,
     as_json: AsJson = False,
 ) -> None:
     """Make a SavedModel for TensorFlow Serving; prints its folder, on the service's machine."""
-    with service_at(url, token) as service:
+    with service_at(url, token, cacert) as service:
         operation = service.post(f"/v1/checkpoints/{identifier}/export")
         show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, _print_exported)
 

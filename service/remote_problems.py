@@ -5,15 +5,15 @@ from typing import Annotated, Any
 import typer
 
 from service.client import DEFAULT_URL
-from service.terminal import EPILOG, AsJson, Token, Url, console, service_at, show_answer
+from service.terminal import EPILOG, AsJson, CaCert, Token, Url, console, service_at, show_answer
 
 problems = typer.Typer(help="What needs a person.", no_args_is_help=True)
 
 
 @problems.command("list", epilog=EPILOG)
-def list_problems(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
+def list_problems(url: Url = DEFAULT_URL, token: Token = None, cacert: CaCert = None, as_json: AsJson = False) -> None:
     """With what can be done about each, the gravest first."""
-    with service_at(url, token) as service:
+    with service_at(url, token, cacert) as service:
         show_answer(service.get("/v1/problems"), as_json, lambda answer: print_problems(answer["problems"]))
 
 
@@ -23,10 +23,11 @@ def resolve(
     answer: Annotated[str, typer.Argument(metavar="ANSWER", help="One of its answers, such as accept.")],
     url: Url = DEFAULT_URL,
     token: Token = None,
+    cacert: CaCert = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer a problem, for good; a failed service starts again."""
-    with service_at(url, token) as service:
+    with service_at(url, token, cacert) as service:
         told = service.post(f"/v1/problems/{identifier}/resolve", {"answer": answer})
         show_answer(told, as_json, lambda told: console.print(f"{told['id']}: {told['answer']}, now {told['state']}"))
 

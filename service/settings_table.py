@@ -1,32 +1,24 @@
-"""`penstock settings`: what holds, where it comes from, and when a change of it applies."""
+"""`penstock settings`: what holds, where it comes from, when a change of it applies; and changing what is live."""
 
-import json
-import os
-import sys
-import tomllib
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel, SecretStr
 
-from service.flags import Config, Sets, flags_tree
-from streaming.settings import Settings
-from streaming.settings_sources import CONFIG_VARIABLE, ENV_PREFIX, load_settings
+from service.client import DEFAULT_URL
+from service.ignored import without_effect
+from service.settings_rows import Row, rows
+from service.terminal import EPILOG, AsJson, CaCert, Token, Url, print_table, service_at, show_answer
+from streaming.flags import Config, Sets, flags_tree
+from streaming.settings_sources import load, load_settings
+from streaming.settings_tree import LIVE
 
-app = typer.Typer(help="The settings as this command would use them.", no_args_is_help=True)
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
-
-
-class Row(NamedTuple):
-    """One setting; secrets are masked. source: default, file, environment or flag."""
-
-    name: str
-    value: str
-    source: str
-    applies: str
-    description: str
+app = typer.Typer(help="The settings: here, or in a service that runs.", no_args_is_help=True)
+Service = Annotated[
+    str | None, typer.Option("--url", help="Ask the service there, instead of telling what this command would use.")
+]
+Names = Annotated[list[str], typer.Argument(metavar="NAME...", help=f"{', '.join(LIVE)}.")]
+Changes = Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help=f"Of {', '.join(LIVE)}.")]
 
 
 @app.command()
@@ -36,67 +28,78 @@ def check(config: Config = None, sets: Sets = None) -> None:
     typer.echo("the settings are valid")
 
 
-@app.command()
-def show(config: Config = None, sets: Sets = None, as_json: AsJson = False) -> None:
-    """Every setting with its value, its source and when a change applies."""
-    flags = flags_tree(sets or [])
-    rows = list(table_rows(load_settings(config, flags), _file_tree(config), os.environ, flags))
-    if as_json:
-        typer.echo(json.dumps([row._asdict() for row in rows], indent=1))
-    else:
-        _print(rows)
+@app.command(epilog=EPILOG)
+def show(
+    config: Config = None,
+    sets: Sets = None,
+    url: Service = None,
+    token: Token = None,
+    cacert: CaCert = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every setting with its value, its source, when a change applies, and which are ignored."""
+    if url is not None:
+        if config is not None or sets:
+            raise typer.BadParameter("--config and --set are this command's own settings; the service has its own")
+        with service_at(url, token, cacert) as service:
+            show_answer(service.get("/v1/settings"), as_json, _print)
+        return
+    settings, origins = load(config, flags_tree(sets or []))
+    found = rows(settings, origins, without_effect(settings, origins))
+    show_answer({"settings": [_as_told(row) for row in found]}, as_json, _print)
 
 
-def table_rows(
-    settings: Settings, file: Mapping[str, Any], environment: Mapping[str, str], flags: Mapping[str, Any]
-) -> Iterator[Row]:
-    """In the tree's order."""
-    for path, value, field in _leaves(settings, ()):
-        variable = ENV_PREFIX + "__".join(path).upper()
-        if _has(flags, path):
-            source = "flag"
-        elif variable in environment or f"{variable}_FILE" in environment:
-            source = "environment"
-        else:
-            source = "file" if _has(file, path) else "default"
-        applies = (field.json_schema_extra or {}).get("applies", "restart")
-        yield Row(".".join(path), _text(value), source, applies, field.description or "")
+@app.command("set", epilog=EPILOG)
+def set_(
+    changes: Changes, url: Url = DEFAULT_URL, token: Token = None, cacert: CaCert = None, as_json: AsJson = False
+) -> None:
+    """Change live settings of a running service: at once, and over restarts, until `reset`."""
+    _patch(dict(_parsed(change) for change in changes), url, token, cacert, as_json)
 
 
-def _leaves(node: BaseModel, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    for name, field in type(node).model_fields.items():
-        value = getattr(node, name)
-        if isinstance(value, BaseModel):
-            yield from _leaves(value, (*path, name))
-        else:
-            yield (*path, name), value, field
+@app.command(epilog=EPILOG)
+def reset(
+    names: Names, url: Url = DEFAULT_URL, token: Token = None, cacert: CaCert = None, as_json: AsJson = False
+) -> None:
+    """Take back what `set` has set: file, environment and flags count again."""
+    _patch(dict.fromkeys(names), url, token, cacert, as_json)
 
 
-def _text(value: object) -> str:
-    if isinstance(value, SecretStr):
-        return "********"
-    return "" if value is None else str(value)
+def _patch(changes: dict[str, object], url: str, token: str | None, cacert: Path | None, as_json: bool) -> None:
+    with service_at(url, token, cacert) as service:
+        told = service.patch("/v1/settings", changes)
+        changed = {"settings": [row for row in told["settings"] if row["name"] in changes]}
+        show_answer(told if as_json else changed, as_json, _print)
 
 
-def _has(tree: object, path: tuple[str, ...]) -> bool:
-    for name in path:
-        if not isinstance(tree, Mapping) or name not in tree:
-            return False
-        tree = tree[name]
-    return True
+def _parsed(change: str) -> tuple[str, object]:
+    name, equals, text = change.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"{change}: must look like NAME=VALUE")
+    try:
+        return name, float(text)
+    except ValueError:
+        return name, text
 
 
-def _file_tree(config: Path | None) -> Mapping[str, Any]:
-    file = config or os.environ.get(CONFIG_VARIABLE)
-    return tomllib.loads(Path(file).read_text()) if file else {}
+def _as_told(row: Row) -> dict[str, Any]:
+    """As the service's answer has it."""
+    return row._asdict() | {"overridden": [{"source": each.source, "value": each.text} for each in row.overridden]}
 
 
-def _print(rows: list[Row]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _print(told: dict[str, Any]) -> None:
+    names = ("setting", "value", "from", "applies", "meaning")
+    print_table(names, [_cells(row) for row in told["settings"]])
 
-    table = Table("setting", "value", "from", "applies", "meaning", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(row.name, row.value, row.source, row.applies, row.description)
-    console = Console(width=None if sys.stdout.isatty() else 200, markup=False)
-    console.print(table)
+
+def _cells(row: dict[str, Any]) -> dict[str, str]:
+    value = "" if row["value"] is None else str(row["value"])
+    beaten = "".join(f" (over {each['source']}: {each['value']})" for each in row["overridden"])
+    meaning = row["description"] if row["ignored"] is None else f"IGNORED: {row['ignored']}"
+    return {
+        "setting": row["name"],
+        "value": value,
+        "from": row["source"] + beaten,
+        "applies": row["applies"],
+        "meaning": meaning,
+    }

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import structlog
 
@@ -76,6 +76,15 @@ class Shelf:
             except CheckpointDamaged as error:
                 _log.warning("checkpoint_unreadable", checkpoint_id=info.id, detail=str(error))
         return None
+
+    def trainer_state(self) -> dict[str, Any]:
+        """What the newest readable checkpoint says of the trainer; nothing without one."""
+        for info in self._store.list():
+            try:
+                return self._store.manifest(info.id).trainer_state
+            except CheckpointDamaged:
+                continue
+        return {}
 
     def durable(self) -> Durable | None:
         """What the newest readable checkpoint says; None without one."""

@@ -38,14 +38,15 @@ _log = structlog.get_logger()
 class Supervisor(WorkerListener):
     """One worker at a time, reaped or parked before the next. `run()` is its life; the rest may be called at any time.
 
-    command: what starts a worker; `--channel-fd N` is added. configuration: the settings a worker receives.
+    command: what starts a worker; `--channel-fd N` is added. configuration: the settings a worker is
+    started with, and their sources.
     durable: reads the newest checkpoint (blocks; runs on a thread).
     """
 
     def __init__(
         self,
         command: Sequence[str],
-        configuration: Mapping[str, Any],
+        configuration: Callable[[], Mapping[str, Any]],
         settings: ServiceSettings,
         folder: ServiceFolder,
         view: WorkerView,
@@ -245,7 +246,7 @@ class Supervisor(WorkerListener):
 
     def _configure(self, epoch: int, until: dict[int, int] | None) -> Configure:
         return Configure(
-            settings=dict(self._configuration),
+            **self._configuration(),
             epoch=epoch,
             until=until,
             paused=self._view.desired is Desired.PAUSED,

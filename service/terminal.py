@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,9 +13,26 @@ from rich.table import Table
 
 from service.client import Client, OperationFailed, Unreachable
 
+
+def _sendable(token: str | None) -> str | None:
+    """Refused by the HTTP client, it would be shown in the error."""
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise typer.BadParameter("the token must be printable ASCII")
+    return token
+
+
 Url = Annotated[str, typer.Option(envvar="PENSTOCK_URL", help="The service's address.")]
 Token = Annotated[
-    str | None, typer.Option(envvar="PENSTOCK_TOKEN", help="Its token, where it wants one.", show_default=False)
+    str | None,
+    typer.Option(
+        envvar="PENSTOCK_TOKEN", help="Its token, where it wants one.", show_default=False, callback=_sendable
+    ),
+]
+CaCert = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="PENSTOCK_CACERT", help="CA certificates, PEM, for a service with one of its own.", show_default=False
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="The service's answer as it is.")]
 Cursor = Annotated[str | None, typer.Option(help="`next` of the page before.", show_default=False)]
@@ -27,10 +45,10 @@ console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty
 
 
 @contextmanager
-def service_at(url: str, token: str | None) -> Iterator[Client]:
-    """A client whose failures end the command with their exit code."""
+def service_at(url: str, token: str | None, cacert: Path | None) -> Iterator[Client]:
+    """A client whose failures end the command with their exit code. cacert: None for the CAs of the system."""
     try:
-        yield Client(url, token)
+        yield Client(url, token, cacert)
     except OperationFailed as error:
         typer.echo(f"penstock: {error}", err=True)
         raise typer.Exit(1) from error

@@ -204,8 +204,8 @@ class WorkerLife:
     def _said(self, message: ToSidecar) -> None:
         leaving = self._leave_by is not None
         match message:
-            case Greeting(degraded=degraded):
-                self._view.greet(degraded)
+            case Greeting():
+                self._view.greet(message)
             case Status():
                 self._view.report(message)
             case Allowance():

@@ -5,11 +5,12 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import ValidationError
 
 from streaming.control.messages import ToSidecar, ToWorker, decode_to_sidecar, encode
+from streaming.settings_sources import secret_variables
 
 MAX_LINE_BYTES = 16 << 20
 
@@ -53,6 +54,7 @@ class WorkerLink(asyncio.Protocol):
                     stdin=subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(),),
                     start_new_session=True,
+                    env=_without_secrets(os.environ),
                 )
             except OSError:
                 ours.close()
@@ -119,3 +121,9 @@ class WorkerLink(asyncio.Protocol):
     def _refuse(self, fault: str) -> None:
         self.fault = fault
         self.kill()
+
+
+def _without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """The worker gets its settings over the channel, and user code that prints its environment no secrets."""
+    secrets = set(secret_variables().values())
+    return {name: value for name, value in environment.items() if name.upper() not in secrets}

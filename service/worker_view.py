@@ -5,7 +5,15 @@ from collections import deque
 from enum import StrEnum
 from typing import NamedTuple
 
-from streaming.control.messages import Allowance, Committed, PartitionStatus, Problem, Status, WorkerState
+from streaming.control.messages import (
+    Allowance,
+    Committed,
+    Greeting,
+    PartitionStatus,
+    Problem,
+    Status,
+    WorkerState,
+)
 
 WORKING = frozenset({WorkerState.TRAINING, WorkerState.WAITING, WorkerState.PAUSED})
 RATE_WINDOW_S = 15.0
@@ -50,7 +58,7 @@ class WorkerView:
         self.failure: Problem | None = None
         self.outage: Problem | None = None
         self.expiry: Problem | None = None
-        self.greeting: Problem | None = None
+        self.greeting: Greeting | None = None
         self.status: Status | None = None
         self.durable: Durable | None = None
         self.committed: Committed | None = None
@@ -73,9 +81,9 @@ class WorkerView:
         self.state, self.doing = WorkerState.STARTING, "the worker is starting"
         self.expect_report(time.monotonic())
 
-    def greet(self, degraded: Problem | None) -> None:
+    def greet(self, greeting: Greeting) -> None:
         """A new worker lives; until it reports, the newest checkpoint goes on being the truth."""
-        self.greeting = degraded
+        self.greeting = greeting
         self.expect_report(time.monotonic())
 
     def allow(self, allowance: Allowance) -> None:
@@ -148,7 +156,9 @@ class WorkerView:
     @property
     def degraded(self) -> Problem | None:
         """What keeps training from going on: the worker's word, or an outage that the service itself met."""
-        return self.status.degraded if self.status is not None else self.outage or self.greeting
+        if self.status is not None:
+            return self.status.degraded
+        return self.outage or (self.greeting.degraded if self.greeting is not None else None)
 
     @property
     def problems(self) -> list[Problem]:
@@ -157,7 +167,8 @@ class WorkerView:
         warnings = [] if self.expiry is None else [self.expiry]
         if self.status is not None:
             return own + self.status.problems + warnings
-        return own + ([self.greeting] if self.greeting is not None else []) + warnings
+        greeted = [] if self.greeting is None else [self.greeting.degraded, self.greeting.warning]
+        return own + [problem for problem in greeted if problem is not None] + warnings
 
     def rates(self) -> Rates:
         if len(self._marks) < 2 or self.status is None:

@@ -53,7 +53,7 @@ def build_works(
     edits = Edits(store, head, folder.decisions, prospects, lag)
     exports = Exports(settings.export_directory)
     back = Rollback(store, shelf, head, supervisor, operations, folder, prospects, lag, view)
-    new_run = NewRun(store, folder, supervisor, operations)
+    new_run = NewRun(settings.kafka.start, store, folder, supervisor, operations)
     works: dict[str, Work] = {
         verification.KIND: Verification(shelf),
         rollback.KIND: back,

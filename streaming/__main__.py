@@ -1,11 +1,11 @@
-"""`python -m streaming worker | decode | export | adapt | produce | demo | score`: what needs a process of its own."""
+"""`python -m streaming worker | decode | export | adapt | doctor | examine | produce | demo | score`: a process each."""
 
 import sys
 
 
 def main() -> None:
-    """`worker --channel-fd N`, `export` and `adapt` are the sidecar's, `decode --reply-fd N` the worker's; the rest is
-    for people."""
+    """`worker --channel-fd N`, `export` and `adapt` are the sidecar's, `decode --reply-fd N` the worker's,
+    `examine --reply-fd N` the doctor's; the rest is for people."""
     if sys.argv[1:3] == ["worker", "--channel-fd"]:
         from streaming.start import main as work
 
@@ -18,6 +18,14 @@ def main() -> None:
         from streaming.errand import main as run
 
         run()
+    elif sys.argv[1:3] == ["examine", "--reply-fd"]:
+        from streaming.doctor.examination import main as examine
+
+        examine(int(sys.argv[3]))
+    elif sys.argv[1:2] == ["doctor"]:
+        from streaming.doctor.cli import app as doctor
+
+        doctor(sys.argv[2:], prog_name="penstock doctor")
     elif sys.argv[1:2] == ["score"]:
         from streaming.score import main as score
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import structlog
 import tensorflow as tf
 
+from streaming import logs
 from streaming.book import Book
 from streaming.checkpoints.saver import Saver
 from streaming.checkpoints.store import CheckpointStore
@@ -26,6 +27,7 @@ from streaming.kafka.dead_letters import DeadLetters
 from streaming.kafka.readers import chosen, open_reader
 from streaming.kafka.watch import Watch
 from streaming.learning import Learning
+from streaming.live import Live
 from streaming.metrics import Tally
 from streaming.reading import Reading
 from streaming.records.batches import BatchDecoder, ChainOptions, Intake, Preprocess, RangeReader, build_chain
@@ -36,7 +38,7 @@ from streaming.restoring import restore
 from streaming.saving import Lineage, Saving
 from streaming.scoring import Scoring
 from streaming.sentence import sentence
-from streaming.settings import Settings, settings_digest
+from streaming.settings import Settings
 from streaming.topic_guard import TopicGuard
 from streaming.training.trainer import Trainer, build_model
 from streaming.worker import QUARANTINED, Worker
@@ -93,8 +95,10 @@ def assemble(
     learning = Learning(trainer, scoring, book, tally, settings.pipeline.batch_size)
     confirm, decided = Confirmation(watch), Decided(configure.decisions)
     saver = Saver(store, settings.checkpoint, time.monotonic, confirm)
+    live = Live(settings, configure.sources, trainer, saver, logs.set_level)
     store.clean()
-    manifest, passed_over = restore(settings, store, learning, book, decided, saver)
+    manifest, passed_over = restore(settings, store, learning, book, decided, saver, live)
+    settings = live.settings  # with what this training began with
     if standing.guilty and book.is_open:
         _quarantine_guilty(settings, standing.guilty, trainer.labels, channel, book, decided)
         standing.guilty.clear()
@@ -105,11 +109,14 @@ def assemble(
     guard = TopicGuard(book, decided, stop_on_loss=settings.kafka.on_data_loss == "stop")
     reading = Reading(settings, book, watch, feed, tally, guard, configure.until)
     device, reader = standing.device, standing.reader
-    report = Report(channel, tally, book, watch, letters, learning, reading, decided, device=device, reader=reader)
+    report = Report(
+        channel, tally, book, watch, letters, learning, reading, decided, live, device=device, reader=reader
+    )
     lineage = Lineage(configure.epoch, store.highest()[1] + 1, manifest.id if manifest else None)
     saving = Saving(
         settings,
         saver,
+        live,
         book,
         learning,
         channel.send,
@@ -117,7 +124,6 @@ def assemble(
         confirm,
         decided,
         lineage,
-        settings_digest(settings),
     )
     if manifest is not None:
         saving.restored(dict(manifest.positions), passed_over)
@@ -130,6 +136,7 @@ def assemble(
         reading,
         learning,
         saving,
+        live,
         report,
         wake,
         configure.until is not None,

@@ -3,6 +3,11 @@
     PenstockError
     ├── SettingsError           a setting can't work; exit code 2, never retried
     ├── KafkaUnavailable        the broker can't be reached or refuses us for now; degraded, retried
+    │   ├── BrokerUnreachable   no such host, nothing listens, no answer, another protocol
+    │   ├── BrokerUntrusted     its certificate isn't signed by our CA, has expired, or is another host's
+    │   ├── LoginRefused        our user, password, token or certificate isn't taken, or can't be read
+    │   ├── RightMissing        an ACL doesn't let us do what is needed
+    │   └── TopicMissing        there is no such topic
     ├── LedgerError             the book would become wrong; the worker stops loudly
     │   └── AlreadySettled      an offset was to be settled a second time
     ├── CheckpointError         a checkpoint can't be written, read or trusted
@@ -27,6 +32,26 @@ class SettingsError(PenstockError):
 
 class KafkaUnavailable(PenstockError):
     """Kafka is away, the topic is missing, or rights are; it may come back, so this is retried."""
+
+
+class BrokerUnreachable(KafkaUnavailable):
+    """Nobody answers there as a Kafka broker does."""
+
+
+class BrokerUntrusted(KafkaUnavailable):
+    """Somebody answers who can't show that he is the broker."""
+
+
+class LoginRefused(KafkaUnavailable):
+    """The broker doesn't let us in, or what we would show it can't be read."""
+
+
+class RightMissing(KafkaUnavailable):
+    """The broker knows us, and this we may not do."""
+
+
+class TopicMissing(KafkaUnavailable):
+    """There is no such topic."""
 
 
 class LedgerError(PenstockError):

@@ -16,7 +16,6 @@ def configure(level: str, process: Process) -> None:
     Each line has `event`, `level`, `timestamp` (UTC, ISO 8601) and `process`. A line is written at once,
     so the lines of two processes that share a stdout don't mix.
     """
-    lowest = logging.getLevelNamesMapping()[level.upper()]
 
     def name_process(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         event["process"] = process
@@ -30,14 +29,27 @@ def configure(level: str, process: Process) -> None:
     ]
     structlog.configure(
         processors=[*enrich, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
-        wrapper_class=structlog.make_filtering_bound_logger(lowest),
         logger_factory=structlog.WriteLoggerFactory(sys.stdout),
         cache_logger_on_first_use=False,
     )
-    _catch_standard_library(enrich, max(lowest, logging.WARNING))
+    _catch_standard_library(enrich)
+    set_level(level)
 
 
-def _catch_standard_library(enrich: list[structlog.typing.Processor], lowest: int) -> None:
+def set_level(level: str) -> None:
+    """From now on; any thread."""
+    lowest = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(lowest))
+    logging.getLogger().setLevel(max(lowest, logging.WARNING))
+
+
+def silence() -> None:
+    """For a command whose output is for people: no events, and nothing of the libraries' own."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    _end_kafkas_words()
+
+
+def _catch_standard_library(enrich: list[structlog.typing.Processor]) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -51,9 +63,12 @@ def _catch_standard_library(enrich: list[structlog.typing.Processor], lowest: in
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(lowest)
-    # While a broker is away kafka-python warns many times a second; streaming.kafka.broker reads the cause from
-    # these records and reports it once, so they end here.
+    _end_kafkas_words()
+
+
+def _end_kafkas_words() -> None:
+    """While a broker is away kafka-python warns many times a second; streaming.kafka.broker reads the cause from
+    these records and reports it once, so they end here."""
     kafka = logging.getLogger("kafka")
     kafka.propagate = False
     kafka.addHandler(logging.NullHandler())

@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel
+from streaming.settings import Settings
+from streaming.settings_tree import replaced, values_of
 
-from streaming.settings import Settings, revealed
+# The rest fails with a sentence of its own when it is changed, or belongs to another training.
+HELD = ("kafka.start", "pipeline.seed", "evaluation.fraction")
 
 
 def new_run_values(settings: Settings) -> dict[str, Any]:
     """Those that apply to a new run only, by their dotted names, as JSON values; none of them is a secret."""
-    return dict(_marked(settings, revealed(settings), ""))
+    return values_of(settings, "new run")
 
 
 def changed(before: Mapping[str, Any], settings: Settings) -> dict[str, tuple[Any, Any]]:
@@ -19,12 +21,6 @@ def changed(before: Mapping[str, Any], settings: Settings) -> dict[str, tuple[An
     return {name: (before[name], now[name]) for name in sorted(before.keys() & now.keys()) if before[name] != now[name]}
 
 
-def _marked(group: BaseModel, values: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, field in type(group).model_fields.items():
-        value = getattr(group, name)
-        if isinstance(value, BaseModel):
-            found += _marked(value, values[name], f"{prefix}{name}.")
-        elif isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("applies") == "new run":
-            found.append((f"{prefix}{name}", values[name]))
-    return found
+def held_to(before: Mapping[str, Any], settings: Settings) -> Settings:
+    """The settings with what this training began with wherever a change would be quietly wrong."""
+    return replaced(settings, {name: value for name, (value, _) in changed(before, settings).items() if name in HELD})

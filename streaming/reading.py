@@ -140,8 +140,14 @@ class Reading:
         return planner
 
     def take(self, timeout_s: float) -> Item | None:
-        """The next batch, or how the round ended: settle and `end` it then. None when nothing came in time."""
+        """The next batch, or how the round ended: settle and `end` it then. None when nothing came in time.
+
+        The round is dropped when a broker can't show who it is: the reader may not see that.
+        """
         assert self._round is not None, "no round is running"
+        if self._watch.view.untrusted:
+            self.drop()
+            return None
         self._guard.look(self._watch.view)
         self._make_way_for_new_partitions(self._round)
         began = time.monotonic()

@@ -14,6 +14,7 @@ from streaming.kafka.held_back import HeldBack
 from streaming.kafka.watch import Watch
 from streaming.learning import Learning
 from streaming.ledger.ledger import Kind
+from streaming.live import Live
 from streaming.losses import Losses
 from streaming.metrics import Tally
 from streaming.reading import Reading
@@ -50,6 +51,7 @@ class Report:
         learning: Learning,
         reading: Reading,
         decided: Decided,
+        live: Live,
         *,
         device: str,
         reader: str,
@@ -61,6 +63,7 @@ class Report:
         self._letters = letters
         self._learning = learning
         self._reading = reading
+        self._live = live
         self._losses = Losses(decided)
         self._held_back = HeldBack(time.monotonic)
         self._device = device
@@ -92,6 +95,7 @@ class Report:
             step=learning.step,
             loss=learning.loss,
             learning_rate=learning.trainer.learning_rate,
+            rate_from=self._live.rate_from,
             device=self._device,
             reader=self._reader,
             degraded=outside,

@@ -10,9 +10,10 @@ from streaming.checkpoints.saver import Saver
 from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
 from streaming.checkpoints.weights import read_weights
 from streaming.decided import Decided
-from streaming.errors import CheckpointDamaged, CheckpointError, CheckpointMismatch, UserCodeError
+from streaming.errors import CheckpointDamaged, CheckpointError, CheckpointMismatch
 from streaming.learning import Learning
-from streaming.new_run import changed
+from streaming.live import Live
+from streaming.new_run import HELD, changed, held_to
 from streaming.settings import Settings
 from streaming.training.evaluation import EvaluationSet
 
@@ -27,7 +28,13 @@ class Restored(NamedTuple):
 
 
 def restore(
-    settings: Settings, store: CheckpointStore, learning: Learning, book: Book, decided: Decided, saver: Saver
+    settings: Settings,
+    store: CheckpointStore,
+    learning: Learning,
+    book: Book,
+    decided: Decided,
+    saver: Saver,
+    live: Live,
 ) -> Restored:
     """Raises CheckpointError, and UserCodeError for a learning rate that the optimizer doesn't take."""
     manifest, passed_over = store.newest_valid()
@@ -35,19 +42,18 @@ def restore(
         _log.error("checkpoint_damaged", checkpoint=damaged)
         _keep(store, damaged)
     if manifest is None:
+        live.begin()
         return Restored(None, passed_over)
     state = manifest.trainer_state
     for name, (before, now) in changed(state.get("new_run", {}), settings).items():
-        _log.warning("setting_needs_new_run", setting=name, before=before, now=now, checkpoint=manifest.id)
+        ignored = name in HELD
+        _log.warning("setting_needs_new_run", setting=name, before=before, now=now, ignored=ignored)
     try:
         learning.trainer.load(read_weights(store.path(manifest.id) / MODEL_FILE))
     except CheckpointMismatch as error:
         raise CheckpointMismatch(f"checkpoint {manifest.id}: {error}") from error
-    if settings.model.learning_rate != state["configured_learning_rate"]:
-        try:
-            learning.trainer.learning_rate = settings.model.learning_rate
-        except (TypeError, ValueError) as error:
-            raise UserCodeError(f"model.learning_rate can't be changed: {error}") from error
+    live.settings = held_to(state.get("new_run", {}), settings)
+    live.restored(manifest)
     book.open(store.ledger(manifest.id), state.get("breaker"))
     book.newest_event_time_s = state["newest_event_time_s"]
     decided.restore(manifest.decisions)

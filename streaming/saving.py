@@ -20,8 +20,9 @@ from streaming.kafka.mirror import Positions
 from streaming.kafka.watch import Watch
 from streaming.learning import Learning
 from streaming.ledger.ledger import Generation
+from streaming.live import Live
 from streaming.new_run import new_run_values
-from streaming.settings import Settings
+from streaming.settings import Settings, settings_digest
 
 WAIT_S = 0.5
 POLL_S = 0.05
@@ -44,6 +45,7 @@ class Saving:
         self,
         settings: Settings,
         saver: Saver,
+        live: Live,
         book: Book,
         learning: Learning,
         say: Callable[[BaseModel], None],
@@ -51,17 +53,16 @@ class Saving:
         confirm: Confirmation,
         decided: Decided,
         lineage: Lineage,
-        settings_digest: str,
     ) -> None:
         self._settings = settings
         self._saver = saver
+        self._live = live
         self._book = book
         self._learning = learning
         self._say = say
         self._watch = watch
         self._confirm = confirm
         self._lineage = lineage
-        self._settings_digest = settings_digest
         self._decided = decided
         self._pause = threading.Event()
         self._saved: tuple[int, ...] | None = None
@@ -141,7 +142,7 @@ class Saving:
 
     def _mark(self) -> tuple[int, ...]:
         """Differs whenever there is something new to save."""
-        return self._learning.step, sum(self._book.ledger.counts().values()), self._decided.taken
+        return self._learning.step, sum(self._book.ledger.counts().values()), self._decided.taken, self._live.made
 
     def _snapshot(self, cause: Cause) -> Snapshot:
         began = time.monotonic()
@@ -154,17 +155,20 @@ class Saving:
             created_at=time.time(),
             epoch=self._lineage.epoch,
             sequence=self._lineage.sequence,
-            settings_digest=self._settings_digest,
+            settings_digest=settings_digest(self._live.settings),
             learning_rate=_finite(learning.trainer.learning_rate),
             model_signature=learning.trainer.signature,
             generation=ledger.generation,
             positions={partition: ledger.position(partition) for partition in ledger.partitions()},
             records=ledger.counts(),
             decisions=self._decided.taken,
+            live_settings=self._live.values,
+            setting_changes=list(self._live.changes),
             scores=scoring.scores(),
             trainer_state={
                 "seed": self._settings.pipeline.seed,
-                "configured_learning_rate": self._settings.model.learning_rate,
+                "configured_learning_rate": self._live.settings.model.learning_rate,
+                "rate_from": self._live.rate_from,
                 "newest_event_time_s": self._book.newest_event_time_s,
                 "breaker": self._book.breaker_state(),
                 "new_run": new_run_values(self._settings),
@@ -188,6 +192,7 @@ class Saving:
             self._say(SaveFailed(detail=saved.error or "", request_ids=ids))
             return
         self._failing_since = None
+        self._live.saved(manifest)
         self._lineage = self._lineage._replace(parent=manifest.id)
         self.checkpointed = dict(manifest.positions)
         self._mirror(manifest.id, manifest.generation)

@@ -5,7 +5,6 @@ receives the finished tree over its channel, so no secret stands in an environme
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,6 +24,7 @@ from pydantic import (
 )
 
 from streaming.errors import SettingsError
+from streaming.kafka_clients import beyond_tensorflow_io, missing_for_login
 
 Applies = Literal["live", "restart", "new run"]
 
@@ -51,19 +51,24 @@ class KafkaSettings(_Group):
     """Where the records come from."""
 
     reader: Literal["auto", "tensorflow-io", "confluent"] = _setting(
-        "auto", "Which client reads ranges; auto takes tensorflow-io where no user name, password or path holds '='."
+        "auto", "Which client reads ranges; auto takes tensorflow-io where it can: no SCRAM, no OAUTHBEARER, no '='."
     )
     bootstrap_servers: str = _setting("localhost:9092", "host:port, comma separated.")
     topic: str = _setting("pets", "The topic to train from.", "new run")
     group_id: str | None = _setting(None, "Consumer group that mirrors positions; penstock.<name> unless set.")
     start: str = _setting("earliest", "earliest, latest or an ISO time; used once, at the first start.", "new run")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = _setting("PLAINTEXT", "As Kafka's.")
-    sasl_mechanism: Literal["PLAIN"] | None = _setting(None, "SASL mechanism.")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = _setting(
+        None, "How to log in, with security_protocol SASL_*."
+    )
     sasl_username: str | None = _setting(None, "SASL user name.")
     sasl_password: SecretStr | None = _setting(None, "SASL password.")
-    ssl_cafile: FilePath | None = _setting(None, "CA certificates, PEM.")
+    sasl_oauthbearer_token_file: FilePath | None = _setting(
+        None, "A token (JWT) for OAUTHBEARER, read anew for each login; whoever writes the file renews it."
+    )
+    ssl_cafile: FilePath | None = _setting(None, "CA certificates, PEM; unset: those of the system.")
     ssl_certfile: FilePath | None = _setting(None, "Client certificate, PEM.")
-    ssl_keyfile: FilePath | None = _setting(None, "Client key, PEM.")
+    ssl_keyfile: FilePath | None = _setting(None, "Its key, PEM; unset: it stands in ssl_certfile.")
     ssl_key_password: SecretStr | None = _setting(None, "Password of the client key.")
     dead_letter_topic: str | None = _setting(None, "Where bad records go; unset: they are counted and logged only.")
     on_data_loss: Literal["continue", "stop"] = _setting("continue", "When retention removed records before training.")
@@ -90,21 +95,11 @@ class KafkaSettings(_Group):
                 raise ValueError("the time needs a zone, for example a Z at the end")
         return value
 
-    @property
-    def with_equals(self) -> str | None:
-        """The first setting whose value holds '=', which tensorflow-io's client can't take; None = it can serve."""
-        for name in ("sasl_username", "sasl_password", "ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_key_password"):
-            value = getattr(self, name)
-            if "=" in str(value.get_secret_value() if isinstance(value, SecretStr) else value):
-                return name
-        return None
-
     @model_validator(mode="after")
     def _readable(self) -> "KafkaSettings":
-        if self.reader == "tensorflow-io" and self.with_equals is not None:
-            raise ValueError(
-                f"{self.with_equals} holds '=', which tensorflow-io can't take: set kafka.reader = confluent"
-            )
+        reason = beyond_tensorflow_io(self)
+        if self.reader == "tensorflow-io" and reason is not None:
+            raise ValueError(f"{reason}, which tensorflow-io can't take: set kafka.reader = confluent, or auto")
         return self
 
     @model_validator(mode="after")
@@ -115,10 +110,9 @@ class KafkaSettings(_Group):
 
     @model_validator(mode="after")
     def _credentials(self) -> "KafkaSettings":
-        if self.security_protocol.startswith("SASL") and not (
-            self.sasl_mechanism and self.sasl_username and self.sasl_password
-        ):
-            raise ValueError("security_protocol SASL_* needs sasl_mechanism, sasl_username and sasl_password")
+        missing = missing_for_login(self)
+        if missing is not None:
+            raise ValueError(missing)
         return self
 
 
@@ -160,7 +154,7 @@ class ModelSettings(_Group):
     )
     classes: int = _setting(3, "Number of classes.", "new run", ge=2, le=254)
     width: int = _setting(24, "Channels of the default U-Net's first stage.", "new run", ge=4, le=256)
-    learning_rate: float = _setting(0.003, "Adam's learning rate in the default model.", gt=0)
+    learning_rate: float = _setting(0.003, "The optimizer's; in the default model Adam's.", "live", gt=0, le=1000)
     mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = _setting("float32", "Keras' dtype policy.")
     jit_compile: bool = _setting(False, "Compile full batches with XLA.")
 
@@ -170,7 +164,7 @@ class CheckpointSettings(_Group):
 
     directory: Path | None = _setting(None, "The checkpoints' folder; <base>/<name> unless set.")
     base: Path = _setting(Path("checkpoints"), "Parent of the folder that is named after this training.")
-    interval_s: float = _setting(60.0, "Seconds between periodic checkpoints.", gt=0)
+    interval_s: float = _setting(60.0, "Seconds between periodic checkpoints.", "live", gt=0)
     max_age_s: float = _setting(3600.0, "Training waits once saves have failed for so long.", gt=0)
     keep: int = _setting(5, "Newest checkpoints kept.", ge=1)
     keep_hourly: int = _setting(24, "Hourly checkpoints kept.", ge=0)
@@ -204,7 +198,19 @@ class ServiceSettings(_Group):
 
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(8080, "Port to listen on; 0 picks a free one.", ge=0, le=65_535)
-    token: SecretStr | None = _setting(None, "Bearer token for everything that changes something.")
+    token: SecretStr | None = _setting(
+        None, "Bearer token for whatever changes something, and for reading pictures, dead letters and settings."
+    )
+    tls_certfile: FilePath | None = _setting(
+        None, "Certificate chain, PEM: HTTPS instead of HTTP. Read anew when the file changes."
+    )
+    tls_keyfile: FilePath | None = _setting(None, "Its key, PEM; unset: it stands in tls_certfile.")
+    tls_key_password: SecretStr | None = _setting(None, "Password of the key.")
+    allowed_hosts: str = _setting(
+        "", "Host names that requests may name beside addresses and this machine's own name, comma separated; * = any."
+    )
+    max_requests: int = _setting(256, "Requests under way at once, probes and metrics aside; more get 429.", ge=1)
+    request_timeout_s: float = _setting(30.0, "Longest that a client takes to send a request.", gt=0)
     stall_s: float = _setting(60.0, "Silence of the worker after which it is killed.", gt=0)
     grace_s: float = _setting(25.0, "Time between SIGTERM and exit.", gt=0)
     restart_budget: int = _setting(5, "Restarts without a newer checkpoint before the state is failed.", ge=0)
@@ -212,7 +218,20 @@ class ServiceSettings(_Group):
         1.0, "First pause before a restart, doubled each time; the first restart has none.", ge=0
     )
     on_failed: Literal["stay", "exit"] = _setting("stay", "What the service does once the worker has failed for good.")
-    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Lowest level logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Lowest level logged.", "live")
+
+    @field_validator("token")
+    @classmethod
+    def _sendable(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+            raise ValueError("must be printable ASCII without spaces, and not empty: a header carries it")
+        return value
+
+    @model_validator(mode="after")
+    def _key_of_a_certificate(self) -> "ServiceSettings":
+        if self.tls_certfile is None and (self.tls_keyfile or self.tls_key_password):
+            raise ValueError("tls_keyfile and tls_key_password need tls_certfile")
+        return self
 
 
 class Settings(_Group):
@@ -269,8 +288,8 @@ def revealed(settings: Settings) -> dict[str, Any]:
 
 
 def settings_digest(settings: Settings) -> str:
-    """sha256 over the whole tree; a changed secret changes it, and can't be read from it."""
-    return hashlib.sha256(json.dumps(revealed(settings), sort_keys=True).encode()).hexdigest()
+    """sha256 over the whole tree, secrets masked: beside what is known of it, a short one could be guessed from it."""
+    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
 
 
 def one_line(error: ValidationError) -> str:

@@ -2,11 +2,12 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -17,12 +18,37 @@ from pydantic_settings import (
 
 from streaming.errors import SettingsError
 from streaming.settings import Settings, one_line, parse_settings, revealed
+from streaming.settings_tree import MASK, at, leaves
 
 ENV_PREFIX = "PENSTOCK_"
 CONFIG_VARIABLE = "PENSTOCK_CONFIG"
+Source = Literal["default", "file", "environment", "flag", "api"]
+
+
+class Given(NamedTuple):
+    """A value that somebody gave a setting. text: as it was given; a secret's is masked."""
+
+    source: Source
+    text: str
+
+
+Origins = Mapping[str, tuple[Given, ...]]  # by the setting's name, the one that wins first; without any: the default
+NOTHING_GIVEN: Origins = MappingProxyType({})
+
+
+class Loaded(NamedTuple):
+    """The settings, and who gave which of them."""
+
+    settings: Settings
+    origins: Origins
 
 
 def load_settings(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
+    """What `load` finds, without where it comes from."""
+    return load(file, flags).settings
+
+
+def load(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> Loaded:
     """Merge file, environment and flags, the last one wins.
 
     file: a TOML file; else the one that PENSTOCK_CONFIG names. flags: nested like the tree,
@@ -30,6 +56,7 @@ def load_settings(file: Path | None = None, flags: Mapping[str, Any] | None = No
     Raises SettingsError: one line naming the setting.
     """
     file = file or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    read: dict[Source, Mapping[str, Any]] = {"flag": flags or {}}
 
     class Sourced(Settings, BaseSettings):
         model_config = SettingsConfigDict(
@@ -50,14 +77,44 @@ def load_settings(file: Path | None = None, flags: Mapping[str, Any] | None = No
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            toml = () if file is None else (_Toml(settings_cls, file),)
-            return (init_settings, _Environment(settings_cls), *toml)
+            environment = _Environment(settings_cls)
+            read["environment"] = environment()
+            if file is None:
+                return init_settings, environment
+            toml = _Toml(settings_cls, file)
+            read["file"] = toml()
+            return init_settings, environment, toml
 
     try:
         sourced = Sourced(**(flags or {}))
     except ValidationError as error:
         raise SettingsError(one_line(error)) from error
-    return parse_settings(revealed(sourced))
+    settings = parse_settings(revealed(sourced))
+    return Loaded(settings, _origins(settings, read))
+
+
+def _origins(settings: Settings, read: Mapping[Source, Mapping[str, Any]]) -> Origins:
+    """read: what each source says, nested; the one that wins first."""
+    found = {}
+    for leaf in leaves(settings):
+        values = [(source, at(tree, leaf.name)) for source, tree in read.items()]
+        given = [Given(source, MASK if leaf.secret else str(value)) for source, value in values if value is not None]
+        if given:
+            found[leaf.name] = tuple(given)
+    return found
+
+
+def secret_variables() -> dict[str, str]:
+    """Each secret's name, such as service.token -> the environment variable that may hold it."""
+    return {".".join(path): ENV_PREFIX + "__".join(path).upper() for path in _secrets(Settings, ())}
+
+
+def _secrets(group: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for name, field in group.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _secrets(field.annotation, (*path, name))
+        elif SecretStr in (field.annotation, *get_args(field.annotation)):
+            yield (*path, name)
 
 
 class _Toml(TomlConfigSettingsSource):

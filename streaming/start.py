@@ -12,6 +12,7 @@ from streaming import logs
 from streaming.control.channel import Channel
 from streaming.control.messages import Allowance, Configure, Failed, Greeting, Parked, Problem, WorkerState
 from streaming.errors import PenstockError, TrainingStopped, problem_of
+from streaming.kafka.readers import chosen
 from streaming.kafka.watch import Watch
 from streaming.parent import die_with_parent
 from streaming.settings import Settings, parse_settings
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from streaming.assembly import Standing
 
 IMPORT_S = 300.0
+CONTACT_S = 6.0  # beyond the wait for a first answer: for a group that no broker coordinates yet, say
 FAILED = 1
 BUG = 70
 
@@ -51,13 +53,14 @@ def main(descriptor: int) -> None:
 
 def _live(first: Configure, channel: Channel) -> None:
     """From one configuration to the next, for as long as it is only parked in between. The model is built once."""
-    settings = parse_settings(first.settings)
-    logs.configure(settings.service.log_level, "worker")
+    logs.configure("info", "worker")
     wake = threading.Event()
     channel.start(on_command=wake.set)
     standing: Standing | None = None
     configure = first
     while True:
+        settings = parse_settings(configure.settings)
+        logs.set_level(settings.service.log_level)
         watch = _watch(settings, wake)
         _first_contact(channel, watch, wake, settings)
         if standing is None:
@@ -79,6 +82,7 @@ def _watch(settings: Settings, wake: threading.Event) -> Watch:
         f"penstock-{settings.name}-worker",
         group_id=settings.group_id,
         start=settings.kafka.start,
+        names=chosen(settings.kafka)[0] == "tensorflow-io",
         on_change=wake.set,
     )
     watch.start()
@@ -96,7 +100,7 @@ def _prepare(settings: Settings, configure: Configure, channel: Channel) -> "Sta
 
 def _first_contact(channel: Channel, watch: Watch, wake: threading.Event, settings: Settings) -> None:
     """Give Kafka a few seconds before TensorFlow is imported, so that its absence stands in the status early."""
-    deadline = time.monotonic() + settings.kafka.bootstrap_timeout_s + 1
+    deadline = time.monotonic() + settings.kafka.bootstrap_timeout_s + CONTACT_S
     while watch.view.facts is None and watch.view.error is None and time.monotonic() < deadline:
         wake.wait(0.1)
         wake.clear()
@@ -104,7 +108,9 @@ def _first_contact(channel: Channel, watch: Watch, wake: threading.Event, settin
     if error is not None:
         _log.warning("kafka_unavailable", detail=error)
     outage = Problem(type="kafka-unavailable", detail=error, since=time.time()) if error else None
-    channel.send(Greeting(degraded=outage))
+    doubt = watch.mirror_error()
+    warning = Problem(type="mirror-failing", detail=doubt, since=time.time()) if doubt else None
+    channel.send(Greeting(degraded=outage, warning=warning))
 
 
 def _die_of_a_bug(failure: threading.ExceptHookArgs) -> None:

@@ -9,13 +9,14 @@ import structlog
 from streaming.book import Book
 from streaming.checkpoints.archive import has_archive
 from streaming.control.channel import Channel
-from streaming.control.messages import Decide, Drain, Finished, Park, Pause, Resume, Save, Shutdown, WorkerState
+from streaming.control.messages import Change, Decide, Drain, Finished, Park, Pause, Resume, Save, Shutdown, WorkerState
 from streaming.decided import Decided
 from streaming.errors import CheckpointError, TrainingStopped
 from streaming.feed import RoundEnded, RoundFailed
 from streaming.kafka.watch import View, Watch
 from streaming.learning import Learning
 from streaming.ledger.ledger import Ledger
+from streaming.live import Live
 from streaming.reading import Reading
 from streaming.records.batch import Batch
 from streaming.records.breaker import BadRecord
@@ -47,6 +48,7 @@ class Worker:
         reading: Reading,
         learning: Learning,
         saving: Saving,
+        live: Live,
         report: Report,
         wake: threading.Event,
         bounded: bool,
@@ -60,6 +62,7 @@ class Worker:
         self._reading = reading
         self._learning = learning
         self._saving = saving
+        self._live = live
         self._report = report
         self._wake = wake
         self._bounded = bounded
@@ -118,6 +121,8 @@ class Worker:
                     self._saving.request(command)
                 case Decide(decision=decision):
                     self._decided.add(decision)
+                case Change():
+                    self._live.change(command, self._learning.step)
                 case Drain():
                     self._begin_to_drain(command)
                 case Park(deadline_s=deadline_s):

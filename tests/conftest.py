@@ -6,7 +6,7 @@ import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
@@ -15,6 +15,9 @@ with warnings.catch_warnings():  # kafka-python 3.0.12 reads its schemas with im
     from kafka import KafkaAdminClient
 
     from streaming.demo.kafka import EmbeddedKafka
+
+if TYPE_CHECKING:
+    from tests.secure_kafka import SecureKafka
 
 BROKER_VARIABLE = "PENSTOCK_KAFKA__BOOTSTRAP_SERVERS"
 
@@ -51,7 +54,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=slow)
     items[:] = [item for item in items if item not in slow]
     for item in items:
-        if "kafka" in getattr(item, "fixturenames", ()) and item.get_closest_marker("kafka") is None:
+        if {"kafka", "secure_kafka"} & set(getattr(item, "fixturenames", ())) and item.get_closest_marker(
+            "kafka"
+        ) is None:
             raise pytest.UsageError(f"{item.nodeid} asks for a broker: mark it with @pytest.mark.kafka")
 
 
@@ -76,6 +81,15 @@ def killable_kafka(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> I
     kafka.thaw()
     if not kafka.running:
         kafka.restart()
+
+
+@pytest.fixture(scope="session")
+def secure_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SecureKafka"]:
+    """A broker behind TLS, logins and rights, beside the session's open one."""
+    from tests.secure_kafka import SecureKafka
+
+    with SecureKafka(tmp_path_factory.mktemp("secure-kafka")) as broker:
+        yield broker
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from pydantic import BaseModel, SecretStr
 from service.app import create_app
 from service.composition import Service
 from streaming.settings import Settings
+from streaming.settings_tree import APPLIES
 
 ROOT = Path(__file__).parent.parent
 README, RUNBOOK = ROOT / "README.md", ROOT / "ops" / "runbook.md"
@@ -76,7 +77,7 @@ def package_map(package: Path) -> str:
 
 
 def settings_table() -> str:
-    return _table(("setting", "default", "values", "meaning"), list(_settings_rows(Settings(), ())))
+    return _table(("setting", "default", "values", "applies", "meaning"), list(_settings_rows(Settings(), ())))
 
 
 def routes_table(service: Service) -> str:
@@ -137,9 +138,8 @@ def _settings_rows(node: BaseModel, path: tuple[str, ...]) -> Iterator[tuple[str
         if isinstance(value, BaseModel):
             yield from _settings_rows(value, (*path, name))
             continue
-        extra = field.json_schema_extra
-        fixed = " Fixed when a training begins." if isinstance(extra, dict) and extra["applies"] == "new run" else ""
-        yield f"`{'.'.join((*path, name))}`", _default(value), _values(field), f"{field.description}{fixed}"
+        applies = APPLIES[".".join((*path, name))]
+        yield f"`{'.'.join((*path, name))}`", _default(value), _values(field), applies, str(field.description)
 
 
 def _default(value: object) -> str:

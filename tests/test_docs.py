@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from service import cli, remedies, remote, settings_table
 from streaming.demo.cli import app as streaming_app
+from streaming.doctor.cli import app as doctor
 from tests.docs import (
     CONTRACT,
     PACKAGES,
@@ -24,7 +25,8 @@ from tests.docs import (
 )
 
 MOST_BYTES = 300_000
-PAGES = [README, RUNBOOK, ROOT / "CHANGELOG.md", *(package / "README.md" for package in PACKAGES)]
+THREATS = ROOT / "ops" / "threats.md"
+PAGES = [README, RUNBOOK, THREATS, ROOT / "CHANGELOG.md", *(package / "README.md" for package in PACKAGES)]
 
 
 def test_tables_of_settings_routes_and_metrics_are_those_of_the_code() -> None:
@@ -44,6 +46,19 @@ def test_every_problem_is_in_the_runbook_and_has_remedies_and_no_other() -> None
 def test_every_refusal_over_http_is_in_the_runbook() -> None:
     text = RUNBOOK.read_text()
     assert [slug for slug in sorted(http_problem_types()) if f"`{slug}`" not in text] == []
+
+
+def test_every_threat_has_a_test_that_exists() -> None:
+    rows = [line for line in THREATS.read_text().splitlines() if line.startswith("| ") and "---" not in line]
+    threats = [row for row in rows if not row.startswith("| wants to |")]
+    assert len(threats) > 20
+    for row in threats:
+        file, named = "", re.findall(r"`([\w/]*\.py)?(?:::(test_\w+))?`", row.split(" | ")[-1])
+        assert named, row
+        for path, test in named:
+            file = path or file
+            text = (ROOT / "tests" / file).read_text()
+            assert not test or f"def {test}(" in text, f"{file}::{test}"
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
@@ -68,13 +83,14 @@ def test_every_command_shown_exists_with_its_options() -> None:
 
 
 def commands() -> TyperGroup:
-    """The whole command line; `produce` and `demo` are passed on to the other package."""
+    """The whole command line; `produce`, `demo` and `doctor` are passed on to the other package."""
     app = typer.Typer()
     remote.add_to(app)
     app.add_typer(settings_table.app, name="settings")
     groups = [typer.main.get_command(each) for each in (cli.app, app, streaming_app)]
     assert all(isinstance(group, TyperGroup) for group in groups)
-    return TyperGroup(commands={name: command for group in groups for name, command in group.commands.items()})
+    found = {name: command for group in groups for name, command in group.commands.items()}
+    return TyperGroup(commands=found | {"doctor": typer.main.get_command(doctor)})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -24,8 +24,24 @@ from streaming.ledger.ledger import Kind, Ledger
 Half = tuple[int, int]
 
 
+class SettingChangeBody(BaseModel):
+    """A live setting that was changed while training went on. step: the last one taken with the old value."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    setting: str
+    before: float | str
+    after: float | str
+    source: str = Field(description="Where the new value comes from: default, file, environment, flag or api.")
+    step: int
+    at: datetime
+
+
 class CheckpointBody(BaseModel):
-    """integrity: `unverified` until its files have been hashed by this service."""
+    """integrity: `unverified` until its files have been hashed by this service.
+
+    learning_rate: the optimizer's. setting_changes: since the parent, the oldest first.
+    """
 
     id: str
     parent: str | None
@@ -36,6 +52,8 @@ class CheckpointBody(BaseModel):
     pinned: bool
     cause: str | None
     integrity: Integrity
+    learning_rate: float | None
+    setting_changes: list[SettingChangeBody]
 
 
 class CheckpointsBody(BaseModel):

@@ -2,7 +2,6 @@
 
 import asyncio
 from http import HTTPStatus
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Response
@@ -40,8 +39,7 @@ _DRY: dict[int | str, dict[str, Any]] = {
 }
 
 
-def router(new_run: NewRun, folder: Path, start: str, work: WorkDesk, guard: Guard) -> APIRouter:
-    """folder: of archives; start: the setting."""
+def router(new_run: NewRun, work: WorkDesk, guard: Guard) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["control"], dependencies=[Depends(guard)])
 
     @routes.post(
@@ -58,9 +56,8 @@ def router(new_run: NewRun, folder: Path, start: str, work: WorkDesk, guard: Gua
     ) -> Operation | JSONResponse:
         """Put all checkpoints aside, deleting none, and begin with a new model at `kafka.start`."""
         if body is not None and body.dry_run:
-            there = await asyncio.to_thread(new_run.belongings)
-            told = PutAsideBody(**there._asdict(), folder=str(folder.absolute()), start=start)
-            return JSONResponse(told.model_dump(mode="json"))
-        return await accepted(work.request(anew.KIND, NewRunRequest(start=start), idempotency_key), response)
+            return JSONResponse((await asyncio.to_thread(new_run.belongings))._asdict())
+        wanted = NewRunRequest(start=new_run.start)
+        return await accepted(work.request(anew.KIND, wanted, idempotency_key), response)
 
     return routes

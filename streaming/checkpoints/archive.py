@@ -27,8 +27,13 @@ class Archive:
         self._plan = plan
         self._files = files
 
+    @property
+    def folder(self) -> Path:
+        """Of all archives."""
+        return self._directory / FOLDER
+
     def path(self, name: str) -> Path:
-        return self._directory / FOLDER / name
+        return self.folder / name
 
     def begin(self, name: str) -> None:
         """From now on `finish` moves everything there. Raises CheckpointError; then it may have begun all the same."""

@@ -48,6 +48,7 @@ def derive(
             "positions": {partition: ledger.position(partition) for partition in ledger.partitions()},
             "records": ledger.counts(),
             "history": store.write_history(ledger),
+            "setting_changes": [],
         }
     )
     folder = store.path(source)

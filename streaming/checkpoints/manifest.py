@@ -12,7 +12,7 @@ from streaming.control.messages import Score
 from streaming.errors import CheckpointDamaged, CheckpointError
 from streaming.ledger.ledger import Generation, Kind
 
-FORMAT_VERSION = 2  # 1: without decisions and history
+FORMAT_VERSION = 3  # 1: without decisions and history, 2: without live settings
 MANIFEST_FILE = "manifest.json"
 Cause = Literal["start", "periodic", "request", "final", "restore", "requeue", "edit", "adapt"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -48,7 +48,7 @@ class _Frozen(BaseModel):
 class FileEntry(_Frozen):
     """One file of a checkpoint; size in bytes."""
 
-    size: int = Field(ge=0)
+    size: int = Field(ge=0, lt=2**63)
     sha256: Sha256
 
     @classmethod
@@ -71,18 +71,31 @@ class HistoryFile(FileEntry):
     file: Annotated[str, Field(pattern=r"^history/[0-9]{5,10}-[0-9]{19}-[0-9a-f]{16}\.safetensors$")]
 
 
+class SettingChange(_Frozen):
+    """A live setting that was changed in the course of training. source: where the new value comes from; step: the
+    last one taken with the old value; at: Unix time, seconds."""
+
+    setting: str
+    before: float | str
+    after: float | str
+    source: str
+    step: int = Field(ge=0)
+    at: float
+
+
 class ManifestFields(_Frozen):
     """What the writer of a checkpoint says; the store adds the rest.
 
     created_at: Unix time, seconds. positions: partition -> first offset not settled. records: the ledger's counts.
     scores: those without a finite value are left out. trainer_state: finite JSON values, the trainer's own business.
     decisions: how many of the operator's decisions the ledger has taken in. history: the sealed part of the ledger.
+    live_settings: those that may change while a worker runs, by name; setting_changes: of them, since the parent.
     """
 
     parent: CheckpointId | None
     cause: Cause
-    step: int = Field(ge=0)
-    created_at: float
+    step: int = Field(ge=0, lt=2**63)
+    created_at: float = Field(ge=0, lt=253_402_300_800)  # dates end with the year 9999
     epoch: int = Field(ge=0, lt=10**6)
     sequence: int = Field(ge=0, lt=10**9)
     settings_digest: str
@@ -96,6 +109,8 @@ class ManifestFields(_Frozen):
     trainer_state: dict[str, Any] = {}
     decisions: Annotated[int, Field(ge=0)] = 0
     history: list[HistoryFile] = []
+    live_settings: dict[str, float | str] = {}
+    setting_changes: list[SettingChange] = []
 
     @property
     def name(self) -> str:
@@ -155,7 +170,7 @@ class Manifest(ManifestFields):
                     "upgrade penstock"
                 )
             return cls.model_validate_json(content)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CheckpointDamaged(f"{MANIFEST_FILE} can't be read: {error}") from error
 
 

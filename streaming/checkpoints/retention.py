@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from streaming.checkpoints.manifest import SettingChange
+
 HOUR_S = 3600
 DAY_S = 86_400
 Integrity = Literal["verified", "unverified", "damaged"]
@@ -13,7 +15,7 @@ Integrity = Literal["verified", "unverified", "damaged"]
 class CheckpointInfo:
     """One line of the list. created_at: Unix time, seconds; of a damaged one perhaps the directory's.
 
-    parent, step and cause are None where the manifest can't be read.
+    parent, step and cause are None where the manifest can't be read. setting_changes: since the parent.
     """
 
     id: str
@@ -25,6 +27,8 @@ class CheckpointInfo:
     pinned: bool
     cause: str | None
     integrity: Integrity
+    learning_rate: float | None = None
+    setting_changes: tuple[SettingChange, ...] = ()
 
 
 def retained(infos: Iterable[CheckpointInfo], keep: int, hourly: int, daily: int) -> set[str]:

@@ -46,6 +46,7 @@ class Saved(NamedTuple):
 class Saver:
     """One save at a time; requests for the same join the running one. Belongs to the main thread.
 
+    interval_s: between periodic saves; may be changed.
     confirm: called on the writing thread with the ledger's generation, before anything is written; it raises
     CheckpointError when the topic is no longer that one.
     """
@@ -59,13 +60,14 @@ class Saver:
     ) -> None:
         self._store = store
         self._settings = settings
+        self.interval_s = settings.interval_s
         self._clock = clock
         self._confirm = confirm
         self._requests: list[Save] = []
         self._joined: list[Save] = []
         self._thread: threading.Thread | None = None
         self._result: Saved | None = None
-        self._rested_at = clock() + settings.interval_s
+        self._rests_since, self._rest_s = clock(), 0.0
         self._known_evaluation: EvaluationFile | None = None
         self._known_records = (0, 0)
 
@@ -93,7 +95,9 @@ class Saver:
             return None
         if self._requests:
             return "request"
-        return "periodic" if changed and self._clock() >= self._rested_at else None
+        return (
+            "periodic" if changed and self._clock() >= self._rests_since + max(self.interval_s, self._rest_s) else None
+        )
 
     def begin(self, take: Callable[[Cause], Snapshot], cause: Cause) -> None:
         """Take a snapshot on this thread and write it on another."""
@@ -114,7 +118,7 @@ class Saver:
         self._thread = None
         saved, joined, self._joined = self._result, self._joined, []
         assert saved is not None
-        self._rested_at = self._clock() + max(self._settings.interval_s, REST * saved.duration_s)
+        self._rests_since, self._rest_s = self._clock(), REST * saved.duration_s
         return saved._replace(requests=(*saved.requests, *joined))
 
     def _write(self, snapshot: Snapshot, requests: list[Save]) -> None:

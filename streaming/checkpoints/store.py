@@ -214,6 +214,8 @@ class CheckpointStore:
             pinned=note.pinned,
             cause=manifest.cause,
             integrity=self._integrity.get(id, "unverified"),
+            learning_rate=manifest.learning_rate,
+            setting_changes=tuple(manifest.setting_changes),
         )
 
     def _unreadable(self, id: str) -> CheckpointInfo | None:

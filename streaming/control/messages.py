@@ -1,6 +1,6 @@
 """What sidecar and worker say to each other: one JSON object a line over a socketpair.
 
-Sidecar to worker: Configure (first, and after Parked), Pause, Resume, Save, Decide, Drain, Park, Shutdown.
+Sidecar to worker: Configure (first, and after Parked), Pause, Resume, Save, Decide, Change, Drain, Park, Shutdown.
 Worker to sidecar: Greeting, Allowance, Status, Committed, SaveFailed, Quarantined, Parked, Finished, Failed.
 End of file means death.
 """
@@ -27,16 +27,20 @@ class WorkerState(StrEnum):
     FAILED = "failed"
 
 
+RateFrom = Literal["setting", "model", "schedule"]
+
+
 class _Message(BaseModel):
     # Without "constants" a loss of NaN goes out as null, and the other end refuses the frame.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
 class Configure(_Message):
-    """The first message: everything a worker needs, secrets included."""
+    """The first message: everything a worker needs, secrets included. sources: of the live settings, by name."""
 
     kind: Literal["configure"] = "configure"
     settings: dict[str, Any]
+    sources: dict[str, str] = {}
     epoch: int = Field(description="Writer epoch of this worker, greater than any before.")
     until: dict[int, int] | None = Field(None, description="Bounded run: partition -> first offset not wanted.")
     paused: bool = False
@@ -66,6 +70,15 @@ class Decide(_Message):
 
     kind: Literal["decide"] = "decide"
     decision: Decision
+
+
+class Change(_Message):
+    """A live setting has another value from now on. setting: its dotted name; source: where the value comes from."""
+
+    kind: Literal["change"] = "change"
+    setting: str
+    value: float | str
+    source: str
 
 
 class Drain(_Message):
@@ -141,10 +154,14 @@ class Allowance(_Message):
 
 
 class Greeting(_Message):
-    """The worker's first word, before TensorFlow is imported: whether Kafka was there."""
+    """The worker's first word, before TensorFlow is imported: whether Kafka was there, and what else is known of it.
+
+    warning: what doesn't keep training from going on.
+    """
 
     kind: Literal["greeting"] = "greeting"
     degraded: Problem | None
+    warning: Problem | None = None
 
 
 class Status(_Message):
@@ -155,6 +172,7 @@ class Status(_Message):
     step: int
     loss: float | None
     learning_rate: float | None
+    rate_from: RateFrom = Field("setting", description="What the learning rate follows.")
     device: str
     reader: str
     degraded: Problem | None
@@ -220,7 +238,9 @@ class Failed(_Message):
     problem: Problem
 
 
-ToWorker = Annotated[Configure | Pause | Resume | Save | Decide | Drain | Park | Shutdown, Field(discriminator="kind")]
+ToWorker = Annotated[
+    Configure | Pause | Resume | Save | Decide | Change | Drain | Park | Shutdown, Field(discriminator="kind")
+]
 ToSidecar = Annotated[
     Greeting | Allowance | Status | Committed | SaveFailed | Quarantined | Parked | Finished | Failed,
     Field(discriminator="kind"),

@@ -20,8 +20,19 @@ from kafka.protocol.consumer.offsets import IsolationLevel
 from kafka.structs import OffsetAndMetadata
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from streaming.errors import KafkaUnavailable
+from streaming.errors import (
+    BrokerUnreachable,
+    BrokerUntrusted,
+    KafkaUnavailable,
+    LoginRefused,
+    RightMissing,
+    TopicMissing,
+)
+from streaming.kafka import contact
 from streaming.kafka.headroom import Limits
+from streaming.kafka.login import sasl_options
+from streaming.kafka.tls import encrypted, ssl_context
+from streaming.kafka.wire import Address
 from streaming.ledger.ledger import Generation
 from streaming.settings import KafkaSettings
 
@@ -45,25 +56,16 @@ class TopicFacts(NamedTuple):
 
 
 def client_config(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
-    """kafka-python's options for admin client, consumer and producer alike."""
-    secret = kafka.sasl_password and kafka.sasl_password.get_secret_value()
-    key_secret = kafka.ssl_key_password and kafka.ssl_key_password.get_secret_value()
+    """kafka-python's options for admin client, consumer and producer alike. Raises LoginRefused: a file is wrong."""
     options = {
         "bootstrap_servers": kafka.bootstrap_servers.split(","),
         "client_id": client_id,
         "security_protocol": kafka.security_protocol,
-        "sasl_mechanism": kafka.sasl_mechanism,
-        "sasl_plain_username": kafka.sasl_username,
-        "sasl_plain_password": secret,
-        "ssl_cafile": kafka.ssl_cafile and str(kafka.ssl_cafile),
-        "ssl_certfile": kafka.ssl_certfile and str(kafka.ssl_certfile),
-        "ssl_keyfile": kafka.ssl_keyfile and str(kafka.ssl_keyfile),
-        "ssl_password": key_secret,
         "bootstrap_timeout_ms": int(kafka.bootstrap_timeout_s * 1000),
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
         "reconnect_backoff_max_ms": 1000,  # the default of 30 s comes back 15 s late after a restart
     }
-    return {name: value for name, value in options.items() if value is not None}
+    return options | sasl_options(kafka) | ({"ssl_context": ssl_context(kafka)} if encrypted(kafka) else {})
 
 
 class Broker:
@@ -75,10 +77,12 @@ class Broker:
     def __init__(self, kafka: KafkaSettings, client_id: str) -> None:
         self._kafka = kafka
         self._client_id = client_id
+        self._advertised: tuple[Address, ...] = ()
         self._admin: Any = None
 
     def __enter__(self) -> Self:
-        with translated(f"Kafka at {self._kafka.bootstrap_servers}"):
+        self._advertised = contact.reach(self._kafka, self._client_id)
+        with self._asking(f"Kafka at {self._kafka.bootstrap_servers}"):
             self._admin = KafkaAdminClient(**client_config(self._kafka, self._client_id))
         return self
 
@@ -88,21 +92,27 @@ class Broker:
     def topic(self) -> TopicFacts:
         """The topic's identity and partitions, once its existence and the right to read it are certain."""
         name = self._kafka.topic
-        with translated(f"topic {name}"):
+        with self._asking(f"topic {name}"):
             described = self._admin.describe_topics([name])[0]
             code = described["error_code"]
             if code == UNKNOWN_TOPIC:
-                raise KafkaUnavailable(f"topic {name} does not exist; create it, or correct kafka.topic")
+                raise TopicMissing(f"topic {name} does not exist; create it, or correct kafka.topic")
             if code == TOPIC_DENIED:
-                raise KafkaUnavailable(f"no right to describe topic {name}; grant Describe and Read to this user")
+                raise RightMissing(f"no right to describe topic {name}; grant Describe and Read to this user")
             if code != 0:
                 raise KafkaUnavailable(f"topic {name}: the broker answers error {code}")
             rights = described.get("authorized_operations")
             if rights is not None and "READ" not in {str(getattr(right, "name", right)).upper() for right in rights}:
-                raise KafkaUnavailable(f"no right to read topic {name}; grant Read to this user")
+                raise RightMissing(f"no right to read topic {name}; grant Read to this user")
             cluster = self._admin.describe_cluster()["cluster_id"]
         numbers = tuple(sorted(partition["partition_index"] for partition in described["partitions"]))
         return TopicFacts(Generation(cluster, name, str(described["topic_id"])), numbers)
+
+    def addresses(self) -> tuple[Address, ...]:
+        """Those that the brokers advertise on this listener."""
+        with self._asking("the cluster's brokers"):
+            brokers = self._admin.describe_cluster()["brokers"]
+        return tuple(Address(broker["host"], broker["port"]) for broker in brokers)
 
     def log_ends(self, partitions: Collection[int]) -> dict[int, int]:
         """Last stable offset of each partition: where a read_committed consumer stops."""
@@ -126,10 +136,10 @@ class Broker:
         """The topic's retention as it is in force, the broker's defaults included."""
         name = self._kafka.topic
         asked = ConfigResource(ConfigResourceType.TOPIC, name, ["cleanup.policy", "retention.ms", "retention.bytes"])
-        with translated(f"settings of topic {name}"):
+        with self._asking(f"settings of topic {name}"):
             answer = self._admin.describe_configs([asked], config_filter="all").get("topic", {}).get(name)
         if not answer:
-            raise KafkaUnavailable(f"no right to see the settings of topic {name}; grant DescribeConfigs to this user")
+            raise RightMissing(f"no right to see the settings of topic {name}; grant DescribeConfigs to this user")
         values = {key: entry["value"] for key, entry in answer.items()}
         if "delete" not in values["cleanup.policy"]:
             return Limits(None, None)
@@ -140,7 +150,7 @@ class Broker:
         """Bytes of each partition on disk, the largest of its replicas; without the right (Describe on the cluster)
         none are told."""
         name = self._kafka.topic
-        with translated(f"size of topic {name}"):
+        with self._asking(f"size of topic {name}"):
             answers = self._admin.describe_log_dirs({name: list(partitions)})
         sizes: dict[int, int] = {}
         for folder in (folder for answer in answers for folder in answer["log_dirs"]):
@@ -155,7 +165,7 @@ class Broker:
             TopicPartition(self._kafka.topic, partition): OffsetAndMetadata(offset, text, -1)
             for partition, offset in positions.items()
         }
-        with translated(f"consumer group {group_id}"):
+        with self._asking(f"consumer group {group_id}"):
             answers = _patiently(self._admin.alter_group_offsets, group_id, entries)
         refused = {error.__name__ for error in answers.values() if error is not NoError}
         if refused:
@@ -163,7 +173,7 @@ class Broker:
 
     def mirrored(self, group_id: str) -> dict[int, str]:
         """The texts beside the group's positions of this topic; empty when the group is unknown."""
-        with translated(f"consumer group {group_id}"):
+        with self._asking(f"consumer group {group_id}"):
             offsets = _patiently(self._admin.list_group_offsets, {group_id: None}).get(group_id, {})
         return {tp.partition: entry.metadata for tp, entry in offsets.items() if tp.topic == self._kafka.topic}
 
@@ -171,9 +181,19 @@ class Broker:
         self, partitions: Collection[int], spec: object, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED
     ) -> dict[int, int]:
         asked = {TopicPartition(self._kafka.topic, partition): spec for partition in partitions}
-        with translated(f"offsets of topic {self._kafka.topic}"):
+        with self._asking(f"offsets of topic {self._kafka.topic}"):
             answer = self._admin.list_partition_offsets(asked, isolation_level=isolation, timeout_ms=REQUEST_TIMEOUT_MS)
         return {tp.partition: found.offset for tp, found in answer.items()}
+
+    @contextmanager
+    def _asking(self, what: str) -> Iterator[None]:
+        """Translated, and a broker that couldn't show who it is is named."""
+        try:
+            with translated(what):
+                yield
+        except BrokerUntrusted:
+            contact.Names(self._kafka, self._client_id).check(self._advertised)
+            raise
 
 
 def start_offsets(broker: Broker, facts: TopicFacts, start: str) -> dict[int, int]:
@@ -215,28 +235,52 @@ def translated(what: str) -> Iterator[None]:
     except KafkaUnavailable:
         raise
     except (KafkaError, OSError, TimeoutError) as error:
-        raise KafkaUnavailable(f"{what}: {_cause([*causes.lines, str(error)]) or _own_words(error)}") from error
+        known = _cause([*causes.lines, _own_words(error)])
+        if known is None:
+            raise KafkaUnavailable(f"{what}: {_own_words(error)}") from error
+        raise known.kind(f"{what}: {known.words}") from error
     finally:
         logger.removeHandler(causes)
 
 
-_KNOWN: tuple[tuple[str, str], ...] = (
-    (r"DNS|getaddrinfo|Name or service not known|gaierror", "the host name can't be resolved"),
-    (r"hostname mismatch|doesn't match|not valid for", "the broker's certificate is for another host name"),
-    (
-        r"CERTIFICATE_VERIFY_FAILED|certificate verify failed",
-        "the broker's certificate is not signed by kafka.ssl_cafile",
+class _Known(NamedTuple):
+    """What a line of kafka-python's means, and of which kind that is."""
+
+    pattern: str
+    words: str
+    kind: type[KafkaUnavailable]
+
+
+_KNOWN = (
+    _Known(r"DNS|getaddrinfo|Name or service not known|gaierror", "the host name can't be resolved", BrokerUnreachable),
+    _Known(
+        r"hostname mismatch|doesn't match|not valid for",
+        "a broker's certificate is for another host name than it advertises",
+        BrokerUntrusted,
     ),
-    (r"SaslAuthenticationFailed|Authentication failed|invalid credentials", "wrong user name or password"),
-    (r"ECONNREFUSED|Connection refused", "connection refused; nothing listens there"),
-    (r"Failed to update metadata", "no metadata; does the topic exist, with the right to write to it?"),
-    (r"WRONG_VERSION_NUMBER|record layer failure", "the port doesn't speak TLS; see kafka.security_protocol"),
+    _Known(
+        r"CERTIFICATE_VERIFY_FAILED|certificate verify failed",
+        "a broker's certificate is not signed by kafka.ssl_cafile",
+        BrokerUntrusted,
+    ),
+    _Known(r"SaslAuthenticationFailed|Authentication failed|invalid credentials", "the login is refused", LoginRefused),
+    _Known(
+        r"ECONNREFUSED|Connection refused",
+        "connection refused; nothing listens where a broker says that it does",
+        BrokerUnreachable,
+    ),
+    _Known(
+        r"Failed to update metadata",
+        "no metadata; does the topic exist, with the right to write to it?",
+        KafkaUnavailable,
+    ),
+    _Known(r"AuthorizationFailed", "a right is missing", RightMissing),
 )
 
 
-def _cause(lines: list[str]) -> str | None:
+def _cause(lines: list[str]) -> _Known | None:
     text = "\n".join(lines)
-    return next((words for pattern, words in _KNOWN if re.search(pattern, text, re.IGNORECASE)), None)
+    return next((known for known in _KNOWN if re.search(known.pattern, text, re.IGNORECASE)), None)
 
 
 def _own_words(error: Exception) -> str:

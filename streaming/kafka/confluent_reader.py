@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from operator import methodcaller
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from streaming.arrays import Array
 from streaming.errors import KafkaUnavailable
 from streaming.kafka.librdkafka import fetching
+from streaming.kafka.login import expires_at, read_token
 from streaming.records.batches import Fetched
 from streaming.records.original import Header, envelope
 from streaming.settings import KafkaSettings
@@ -35,6 +37,7 @@ class ConfluentReader:
     """
 
     def __init__(self, kafka: KafkaSettings, group_id: str) -> None:
+        self._kafka = kafka
         self._topic = kafka.topic
         self._config = fetching(kafka) | {
             "bootstrap.servers": kafka.bootstrap_servers,
@@ -106,7 +109,7 @@ class ConfluentReader:
     def _consumer(self) -> Iterator[Consumer]:
         with self._lock:
             consumer = self._idle.pop() if self._idle else None
-        consumer = consumer or Consumer(self._config | {"error_cb": self._note})
+        consumer = consumer or Consumer(self._config | self._callbacks)
         try:
             yield consumer
         except BaseException:
@@ -114,6 +117,16 @@ class ConfluentReader:
             raise
         with self._lock:
             self._idle.append(consumer)
+
+    @property
+    def _callbacks(self) -> dict[str, Any]:
+        token = {"oauth_cb": self._token} if self._kafka.sasl_mechanism == "OAUTHBEARER" else {}
+        return {"error_cb": self._note, **token}
+
+    def _token(self, _: str) -> tuple[str, float]:
+        """Asked for at the start and at 80 % of the life of the one before, while something is being read."""
+        token = read_token(self._kafka)
+        return token, expires_at(token)
 
     def _note(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # it follows the one that says why

@@ -13,9 +13,10 @@ from streaming.kafka.broker import client_config
 from streaming.settings import KafkaSettings
 
 
-def open_consumer(kafka: KafkaSettings, client_id: str, **options: object) -> Any:
+def open_consumer(kafka: KafkaSettings, client_id: str, *, codecs: set[int] | None = None, **options: Any) -> Any:
     """A KafkaConsumer without a group, whose position never jumps, read_committed unless the options say otherwise.
 
+    codecs: gets the number of each codec that a batch of records comes with.
     After a CorruptRecordError, which now means that the broker's batch is damaged, it must be closed: another `poll`
     would never return.
     """
@@ -25,7 +26,7 @@ def open_consumer(kafka: KafkaSettings, client_id: str, **options: object) -> An
     partition_records = fetcher.PartitionRecords
 
     def with_any_names(offset: int, tp: Any, answer: Any, **others: Any) -> Any:
-        return partition_records(offset, tp, _Answer(answer), **others)
+        return partition_records(offset, tp, _Answer(answer, codecs), **others)
 
     fetcher.PartitionRecords = with_any_names
     return consumer
@@ -34,11 +35,14 @@ def open_consumer(kafka: KafkaSettings, client_id: str, **options: object) -> An
 class _Answer:
     """A partition's part of a fetch: its batches in order."""
 
-    def __init__(self, answer: Any) -> None:
+    def __init__(self, answer: Any, codecs: set[int] | None) -> None:
         self._answer = answer
+        self._codecs = codecs
 
     def next_batch(self) -> Any:
         batch = self._answer.next_batch()
+        if self._codecs is not None and isinstance(batch, DefaultRecordBatch) and not batch.is_control_batch:
+            self._codecs.add(batch.compression_type)
         return _Batch(batch._buffer) if isinstance(batch, DefaultRecordBatch) else batch
 
 

@@ -28,16 +28,18 @@ class LetterWriter:
     """Belongs to one thread. topic: of the letters."""
 
     def __init__(self, kafka: KafkaSettings, topic: str, client_id: str) -> None:
+        self._kafka = kafka
         self._topic = topic
-        self._options = client_config(kafka, client_id)
+        self._client_id = client_id
         self._producer: Any = None
 
     def open(self) -> None:
         """Connect, and see that the topic is there. Raises KafkaUnavailable."""
         with translated(f"dead-letter topic {self._topic}"):
             if self._producer is None:
-                limit = self._largest()
-                options = self._options | {
+                client = client_config(self._kafka, self._client_id)
+                limit = self._largest(client)
+                options = client | {
                     "acks": "all",
                     "enable_idempotence": False,  # that one is unusable after a record that the broker refuses
                     "retries": 3,
@@ -83,9 +85,9 @@ class LetterWriter:
         except (MessageSizeTooLargeError, ValueError, TypeError) as error:  # kafka-python refuses some letters so
             return error
 
-    def _largest(self) -> int:
+    def _largest(self, options: dict[str, Any]) -> int:
         """The topic's `max.message.bytes`."""
-        admin = KafkaAdminClient(**self._options)
+        admin = KafkaAdminClient(**options)
         try:
             asked = ConfigResource(ConfigResourceType.TOPIC, self._topic, ["max.message.bytes"])
             answer = admin.describe_configs([asked], config_filter="all").get("topic", {}).get(self._topic)

@@ -26,7 +26,7 @@ class Positions(NamedTuple):
 class Mirror:
     """`put` is for any thread, `work` for the one that owns the broker connection. clock: seconds.
 
-    A newer `put` replaces one that waits. error: why the newest attempt failed; None when it didn't.
+    A newer `put` replaces one that waits. error: why the newest attempt failed, or the first one will; None otherwise.
     """
 
     def __init__(self, group_id: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,6 +39,11 @@ class Mirror:
 
     def put(self, positions: Positions) -> None:
         self._newest = positions
+
+    def doubt(self, error: str) -> None:
+        """What will keep positions from being written, known before there are any."""
+        _log.warning("mirror_failed", group_id=self._group_id, detail=error)
+        self.error = error
 
     def work(self, broker: Broker, topic_id: str) -> None:
         """Write what is new, what failed 5 s ago, and what was written a day ago, unless it is about another topic than

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from kafka import TopicPartition
@@ -78,6 +78,13 @@ class RetentionWatch:
             return "the thread that asks Kafka about retention has died, the log has thread_failed: restart the service"
         return None
 
+    def look_once(self, broker: Broker, positions: Mapping[int, int]) -> Mapping[int, Headroom]:
+        """The headroom of these positions as `broker` knows it now, without the thread. Raises KafkaUnavailable."""
+        try:
+            return self._answer(broker, _topic(broker), positions)
+        finally:
+            self._records.close()
+
     def _run(self) -> None:
         while not self._stopping:
             try:
@@ -96,16 +103,16 @@ class RetentionWatch:
         looked_at = -math.inf
         while not self._stopping:
             if time.monotonic() - looked_at >= self._limits_interval_s:
-                limits, partitions = broker.retention(), broker.topic().partitions
-                record_bytes = _record_bytes(broker, partitions) if limits.size_bytes is not None else {}
-                looked_at = time.monotonic()
-            positions = {p: position for p, position in self._positions.items() if p in partitions}
-            if limits == Limits(None, None):
-                self._headrooms = dict.fromkeys(positions, UNLIMITED)
-            else:
-                self._headrooms = self._look(broker, limits, record_bytes, positions)
+                topic, looked_at = _topic(broker), time.monotonic()
+            self._headrooms = self._answer(broker, topic, self._positions)
             self._error = None
             self._wait()
+
+    def _answer(self, broker: Broker, topic: "_Topic", positions: Mapping[int, int]) -> dict[int, Headroom]:
+        there = {p: position for p, position in positions.items() if p in topic.partitions}
+        if topic.limits == Limits(None, None):
+            return dict.fromkeys(there, UNLIMITED)
+        return self._look(broker, topic.limits, topic.record_bytes, there)
 
     def _look(
         self, broker: Broker, limits: Limits, record_bytes: Mapping[int, float], positions: Mapping[int, int]
@@ -133,6 +140,19 @@ class RetentionWatch:
     def _wait(self) -> None:
         self._wake.wait(self._interval_s)
         self._wake.clear()
+
+
+class _Topic(NamedTuple):
+    """record_bytes: mean bytes from one offset to the next, by partition; empty where nobody needs them."""
+
+    limits: Limits
+    partitions: tuple[int, ...]
+    record_bytes: dict[int, float]
+
+
+def _topic(broker: Broker) -> _Topic:
+    limits, partitions = broker.retention(), broker.topic().partitions
+    return _Topic(limits, partitions, _record_bytes(broker, partitions) if limits.size_bytes is not None else {})
 
 
 def _record_bytes(broker: Broker, partitions: tuple[int, ...]) -> dict[int, float]:
@@ -191,6 +211,6 @@ class _Timestamps:
     def _open(self) -> Any:
         """Aborted records are records, too: they tell as well how old the log is here."""
         if self._consumer is None:
-            options = {"isolation_level": "read_uncommitted", "max_partition_fetch_bytes": 1 << 16}
+            options: dict[str, Any] = {"isolation_level": "read_uncommitted", "max_partition_fetch_bytes": 1 << 16}
             self._consumer = open_consumer(self._kafka, self._client_id, **options)
         return self._consumer

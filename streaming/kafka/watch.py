@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from streaming.errors import KafkaUnavailable
+from streaming.errors import BrokerUntrusted, KafkaUnavailable, RightMissing
 from streaming.kafka.broker import Broker, TopicFacts, start_offsets
+from streaming.kafka.contact import Names, check_group
 from streaming.kafka.mirror import Mirror, Positions
 from streaming.kafka.tails import Tail, TailProofs
 from streaming.settings import KafkaSettings
@@ -21,7 +22,8 @@ FACTS_INTERVAL_S = 2.0
 class View(NamedTuple):
     """The newest answers. log_starts, log_ends (last stable), high_watermarks, origins: partition -> offset;
     group_texts: what the consumer group has beside its positions, looked up once; error: why there is no newer view.
-    answered: the latest `Watch.ask` that facts, log starts and high watermarks come after."""
+    answered: the latest `Watch.ask` that facts, log starts and high watermarks come after. untrusted: the error is that
+    a broker couldn't show who it is."""
 
     facts: TopicFacts | None = None
     log_starts: Mapping[int, int] = {}
@@ -31,13 +33,14 @@ class View(NamedTuple):
     origins: Mapping[int, int] = {}
     group_texts: Mapping[int, str] = {}
     error: str | None = None
+    untrusted: bool = False
 
 
 class Watch:
     """Polls the watermarks every interval_s (50 ms when level, so that new records are seen at once).
 
     group_id: where positions are mirrored. start: kafka.start, resolved to numbers at the first contact; both None in
-    a process that only looks.
+    a process that only looks. names: whether the name of every broker is checked, for a reader that doesn't.
     on_change is called on this thread after each poll and each proof.
     """
 
@@ -49,6 +52,7 @@ class Watch:
         interval_s: float = 1.0,
         group_id: str | None = None,
         start: str | None = None,
+        names: bool = False,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._kafka = kafka
@@ -59,6 +63,7 @@ class Watch:
         self._on_change = on_change
         self._mirror = None if group_id is None else Mirror(group_id)
         self._tails = TailProofs(kafka, client_id)
+        self._names = Names(kafka, client_id) if names else None
         self._wake = threading.Event()
         self._asking = threading.Lock()
         self._asked = 0
@@ -117,7 +122,7 @@ class Watch:
         self._wake.set()
 
     def mirror_error(self) -> str | None:
-        """Why the newest positions aren't in the consumer group; None when they are, or nobody has tried yet."""
+        """Why the newest positions aren't, or won't be, in the consumer group; None when they are, or may be."""
         return None if self._mirror is None else self._mirror.error
 
     def _run(self) -> None:
@@ -126,7 +131,7 @@ class Watch:
                 with Broker(self._kafka, self._client_id) as broker:
                     self._poll(broker)
             except KafkaUnavailable as error:
-                self.view = self.view._replace(error=str(error))
+                self.view = self.view._replace(error=str(error), untrusted=isinstance(error, BrokerUntrusted))
                 self._on_change()
                 self._wait(self._interval_s)
             finally:
@@ -139,10 +144,13 @@ class Watch:
             asked = self._asked
             if asked > view.answered or time.monotonic() - facts_at >= FACTS_INTERVAL_S:
                 facts = broker.topic()
+                if self._names is not None:
+                    self._names.check(broker.addresses())
                 starts, tops = broker.log_starts(facts.partitions), broker.high_watermarks(facts.partitions)
                 if view.facts is None or view.facts.generation != facts.generation:
                     view = self._first_view(broker, facts)
-                view = view._replace(facts=facts, log_starts=starts, high_watermarks=tops, answered=asked, error=None)
+                view = view._replace(facts=facts, log_starts=starts, high_watermarks=tops, answered=asked)
+                view = view._replace(error=None, untrusted=False)
                 facts_at = time.monotonic()
             known = view.facts
             assert known is not None
@@ -156,9 +164,24 @@ class Watch:
             self._wait(LEVEL_INTERVAL_S if self._level else self._interval_s)
 
     def _first_view(self, broker: Broker, facts: TopicFacts) -> View:
-        texts = {} if self._group_id is None else broker.mirrored(self._group_id)
+        texts: Mapping[int, str] = {}
+        if self._mirror is not None and self._group_id is not None:
+            texts = self._texts(broker, self._mirror, self._group_id)
         origins = {} if self._start is None else start_offsets(broker, facts, self._start)
         return View(facts, origins=origins, group_texts=texts)
+
+    def _texts(self, broker: Broker, mirror: Mirror, group_id: str) -> Mapping[int, str]:
+        """Describe is needed for them; Read only to write positions, later."""
+        missing: RightMissing | None = None
+        try:
+            check_group(self._kafka, self._client_id, group_id)
+        except RightMissing as error:
+            missing = error
+            mirror.doubt(str(error))
+        try:
+            return broker.mirrored(group_id)
+        except KafkaUnavailable as error:
+            raise missing or error from error
 
     def _wait(self, seconds: float) -> None:
         self._wake.wait(seconds)

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from streaming.errors import CheckpointDamaged
 
 _KEY = "ledger"
-MALFORMED = (ValueError, KeyError, IndexError, TypeError, AttributeError, SafetensorError)
+MALFORMED = (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, SafetensorError)
 
 
 def encode(about: Mapping[str, Any], bitmaps: Mapping[str, BitMap64]) -> bytes:

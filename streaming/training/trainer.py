@@ -65,6 +65,8 @@ class Trainer:
         shape = self._output_shape(size)
         model.optimizer.build(model.trainable_variables)
         self.labels = len(shape) == 2
+        # a schedule or a function: nobody else can set the learning rate
+        self.scheduled = not isinstance(model.optimizer.learning_rate, keras.Variable)
         self.countable = shape[-1:] == (self._classes,)
         target = tf.TensorSpec([None], tf.int64) if self.labels else tf.TensorSpec([None, size, size], tf.uint8)
         self._signature = [tf.TensorSpec([None, size, size, 3], tf.uint8), target]
@@ -99,6 +101,9 @@ class Trainer:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
+        """Raises UserCodeError when the optimizer sets its own."""
+        if self.scheduled:
+            raise UserCodeError("model.learning_rate can't be changed: the optimizer follows a schedule of its own")
         self.model.optimizer.learning_rate = value
 
     def step(self, images: tf.Tensor, targets: tf.Tensor) -> StepResult:

@@ -72,6 +72,11 @@ class Service:
             arguments = [PENSTOCK, *command] if command else [sys.executable, "-m", "service"]
             self._process = subprocess.Popen(arguments, env=environment, stdout=log, stderr=log)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings as variables."""
+        return self._settings | self._environment
+
     def send(self, number: signal.Signals) -> None:
         """Send it to the sidecar."""
         assert self._process is not None

@@ -88,11 +88,19 @@ def test_bad_records_are_counted_by_reason_odd_ones_are_trained_and_the_sums_mat
     # Pause holds, also over a restart of the worker; what arrives meanwhile waits.
     assert service.post("/v1/pause").status_code == 200
     service.until(lambda status: status["state"] == "paused")
+    # A live setting counts at once, stands in the checkpoints made from then on, and outlives the worker.
+    patched = httpx.patch(f"{service.url}/v1/settings", json={"model.learning_rate": 0.0125})
+    assert patched.status_code == 200
+    service.until(lambda status: status["learning_rate"] == pytest.approx(0.0125))
     service.checkpoint()  # what isn't in one when the worker dies is owed again
+    line = service.get("/v1/checkpoints")["checkpoints"]
+    changes = [change for one in line for change in one["setting_changes"]]
+    assert [(each["before"], each["after"], each["source"]) for each in changes] == [(0.003, 0.0125, "api")]
     service.kill_worker()
     produce(kafka.bootstrap_servers, name, [record(n) for n in range(9)], 2)
     paused = service.until(lambda status: status["worker"]["restarts"] == 1 and status["state"] == "paused")
     assert settled(paused) == produced
+    assert paused["learning_rate"] == pytest.approx(0.0125)
     assert service.post("/v1/resume").status_code == 200
     service.settled(produced + 9)
 

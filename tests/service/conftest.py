@@ -98,7 +98,7 @@ class Sidecar:
     def __enter__(self) -> Self:
         self._thread.start()
         assert self._up.wait(10), "the service did not come up"
-        self.http = httpx.Client(base_url=self.url)
+        self.http = httpx.Client(base_url=self.url, verify=not self.url.startswith("https"))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,6 +110,11 @@ class Sidecar:
             self._loop.call_soon_threadsafe(self._service.stop)
             self._thread.join(20)
             assert not self._thread.is_alive()
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._http_server.server_state.connections)
 
     def status(self) -> dict[str, Any]:
         body: dict[str, Any] = self.http.get("/v1/status").json()
@@ -128,13 +133,14 @@ class Sidecar:
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._service = service_with(self._settings, self._command, self.watermarks, errands=self._errands)
-        server = HttpServer(create_app(self._service.parts))
+        server = HttpServer(create_app(self._service.parts), self._settings.service)
         server.config.port = 0
+        self._http_server = server
         serving = asyncio.create_task(server.serve())
         while not server.started:
             await asyncio.sleep(0.005)
         port = server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"{'https' if server.certificate else 'http'}://127.0.0.1:{port}"
         running = asyncio.create_task(self._service.run())
         self._up.set()
         await running

@@ -12,9 +12,10 @@ LIVES: one behaviour a life, comma separated, the last one repeated; a life is c
   degraded  as well, with Kafka away                loses     as well, with data lost until that is accepted
   recreated says Failed: topic-recreated            poisoned  finds a record to quarantine, then crashes
   truncated says Failed: log-truncated             clogged   as well, never done with a Drain
-  mortal    as well, dies once it is parked
+  mortal    as well, dies once it is parked         scheduled as well, with a learning-rate schedule
 FILE gets a line for each message received: its kind, and for a Save its label, for Decide the decision's kind,
-for Configure the kinds of all decisions and the signal of the crash before.
+for Change what it says, for Configure the kinds of all decisions, the signal of the crash before, and what was set
+over HTTP.
 """
 
 import json
@@ -146,6 +147,7 @@ class Worker:
             step=self.step,
             loss=1 / (1 + self.step),
             learning_rate=0.003,
+            rate_from="schedule" if self.behaviour == "scheduled" else "setting",
             device="CPU",
             reader="scripted",
             degraded=away if self.behaviour == "degraded" else None,
@@ -184,11 +186,21 @@ def told(message: dict) -> str:
     match message["kind"]:
         case "configure":
             crashed = [message["crashed"]] if message["crashed"] else []
-            return " ".join(["configure", *(each["kind"] for each in message["decisions"]), *crashed])
+            patched = [
+                f"{name}={at(message['settings'], name)}" for name, by in message["sources"].items() if by == "api"
+            ]
+            return " ".join(["configure", *(each["kind"] for each in message["decisions"]), *crashed, *patched])
+        case "change":
+            return f"change {message['setting']}={message['value']} {message['source']}"
         case "decide":
             return f"decide {message['decision']['kind']}"
         case kind:
             return message.get("label") or kind
+
+
+def at(tree: dict, name: str) -> object:
+    group, leaf = name.split(".")
+    return tree[group][leaf]
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from service import remote, settings_table
-from service.flags import flags_tree
 from streaming.errors import SettingsError
+from streaming.flags import flags_tree
 from tests.service.checkpoints import ledger_with, write
 from tests.service.conftest import Sidecar, SidecarFactory
 
@@ -101,9 +101,29 @@ def test_settings_show_masks_secrets_and_names_sources(penstock: typer.Typer, mo
     monkeypatch.setenv("PENSTOCK_SERVICE__TOKEN", "s3cret")
     shown = call(penstock, "settings", "show", "--json", "--set", "kafka.topic=cats")
     assert "s3cret" not in shown.output
-    rows = {row["name"]: row for row in json.loads(shown.output)}
+    rows = {row["name"]: row for row in json.loads(shown.output)["settings"]}
     assert (rows["kafka.topic"]["value"], rows["kafka.topic"]["source"]) == ("cats", "flag")
     assert (rows["service.token"]["source"], rows["service.port"]["source"]) == ("environment", "default")
+
+
+def test_live_settings_are_set_shown_and_reset_from_the_command_line(
+    penstock: typer.Typer, sidecar: SidecarFactory
+) -> None:
+    one = sidecar("well")
+    one.reach("training")
+    changed = call(penstock, "settings", "set", "model.learning_rate=0.01", "service.log_level=warning", url=one.url)
+    assert [line.split()[:3] for line in changed.output.splitlines()[1:]] == [
+        ["model.learning_rate", "0.01", "api"], ["service.log_level", "warning", "api"]
+    ]  # fmt: skip
+    asked = call(penstock, "settings", "show", "--json", "--url", one.url)
+    rows = {row["name"]: row for row in json.loads(asked.output)["settings"]}
+    assert (rows["model.learning_rate"]["value"], rows["name"]["value"]) == (0.01, "test")
+    assert call(penstock, "settings", "reset", "model.learning_rate", url=one.url).output.split()[5:8] == [
+        "model.learning_rate", "0.003", "default"
+    ]  # fmt: skip
+    refused = call(penstock, "settings", "set", "kafka.topic=b", url=one.url)
+    assert (refused.exit_code, "applies at a new run" in refused.stderr) == (1, True)
+    assert call(penstock, "settings", "set", "kafka.topic", url=one.url).exit_code == 2
 
 
 def test_flags_nest_and_refuse_nonsense() -> None:

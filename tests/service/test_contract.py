@@ -95,9 +95,9 @@ def refused_in_any_case(one: Sidecar, line: list[str]) -> None:
 
 
 def refused_strangers(one: Sidecar, line: list[str]) -> None:
-    """A service without a token, spoken to by a name that isn't this machine's."""
+    """A service without a token, spoken to by a page from elsewhere."""
     for method, path, _ in operations(api(one)):
-        one.http.request(method, path.replace("{id}", line[1]), headers={"Host": "stranger.example"})
+        one.http.request(method, path.replace("{id}", line[1]), headers={"Origin": "https://stranger.example"})
 
 
 def refused_damaged(one: Sidecar, run: Path, line: list[str]) -> None:

@@ -1,6 +1,7 @@
 """The API over real HTTP."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -106,7 +107,13 @@ def test_requests_are_measured_by_route_template(training: Sidecar) -> None:
 def test_contract_needs_no_token(sidecar: SidecarFactory) -> None:
     one = sidecar("well", token="s3cret")
     assert one.http.get("/openapi.json").json() == json.loads(CONTRACT.read_text())
-    assert one.http.get("/docs").status_code == 200
+    page = one.http.get("/docs")
+    assert page.status_code == 200
+    parts = re.findall(r"""(?:src|href)=["']([^"']+)""", page.text)
+    assert len(parts) >= 3
+    for part in parts:  # a script from elsewhere would act with all the rights of whoever looks
+        assert one.http.get(part).status_code == 200
+    assert "//" not in page.text.replace("</script>", "").replace("<!-- ", "").replace(" -->", "")
 
 
 def test_page_asks_nobody_else(training: Sidecar) -> None:
@@ -132,9 +139,16 @@ def test_mutation_without_token_is_403_unless_loopback(training: Sidecar, sideca
     assert public.http.get("/v1/status").status_code == 200
 
 
-def test_foreign_pages_cannot_steer_an_open_local_service(training: Sidecar) -> None:
-    for headers in ({"Origin": "https://example.org"}, {"Host": "rebound.example.org"}):
+def test_foreign_pages_cannot_steer_an_open_local_service(training: Sidecar, sidecar: SidecarFactory) -> None:
+    foreign = {"Origin": "https://example.org"}, {"Origin": "null"}, {"Origin": "http://localhost"}
+    for headers in foreign:
         assert_problem(training.http.post("/v1/pause", headers=headers), HTTPStatus.FORBIDDEN, "foreign-origin")
+    rebound = {"Host": "rebound.example.org"}
+    assert_problem(training.http.post("/v1/pause", headers=rebound), HTTPStatus.FORBIDDEN, "foreign-host")
+    proxied = sidecar("well", allowed_hosts="proxy.example.org").http
+    assert proxied.get("/v1/status", headers={"Host": "proxy.example.org"}).status_code == 200
+    answer = proxied.post("/v1/pause", headers={"Host": "proxy.example.org"})
+    assert_problem(answer, HTTPStatus.FORBIDDEN, "foreign-origin")
 
 
 def test_token_is_wanted_where_there_is_one(sidecar: SidecarFactory) -> None:

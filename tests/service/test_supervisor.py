@@ -39,7 +39,9 @@ class Bench:
         self.folder.settle()
         self.view = WorkerView(settings.service.stall_s)
         command = worker_command(lives, directory / "received")
-        self.supervisor = Supervisor(command, {}, settings.service, self.folder, self.view, lambda: None)
+        self.supervisor = Supervisor(
+            command, lambda: {"settings": {}}, settings.service, self.folder, self.view, lambda: None
+        )
         self.supervisor.restore_memory()
         self.heard = Recorder()
         self.supervisor.listen(self.heard)

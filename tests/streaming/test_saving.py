@@ -19,6 +19,7 @@ from streaming.control.decisions import Exclude
 from streaming.control.messages import Committed, Save, SaveFailed
 from streaming.decided import Decided
 from streaming.kafka.watch import Watch
+from streaming.live import Live
 from streaming.saving import Lineage, Saving
 from streaming.settings import parse_settings
 from tests.line.line import nap
@@ -57,11 +58,14 @@ class Scene:
         self.store = CheckpointStore(directory, self.disk)
         self.saver = Saver(self.store, settings.checkpoint, time.monotonic)
         self.decided = Decided([])
+        self.levels: list[str] = []
+        self.live = Live(settings, {}, self.bench.trainer, self.saver, self.levels.append)
         self.said: list[BaseModel] = []
         watch = Watch(settings.kafka, "test", group_id="test")  # never started: it only remembers what to mirror
         self.saving = Saving(
             settings,
             self.saver,
+            self.live,
             self.bench.book,
             self.bench.learning,
             self.said.append,
@@ -69,7 +73,6 @@ class Scene:
             Confirmation(watch),
             self.decided,
             Lineage(1, 1, None),
-            "digest",
         )
 
     def until(self, holds: Callable[[Saving], object]) -> None:

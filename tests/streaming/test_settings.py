@@ -9,7 +9,8 @@ import pytest
 
 from streaming.errors import SettingsError
 from streaming.settings import Settings, parse_settings, revealed, settings_digest
-from streaming.settings_sources import CONFIG_VARIABLE, load_settings
+from streaming.settings_sources import CONFIG_VARIABLE, Given, load, load_settings
+from streaming.settings_tree import replaced
 
 TENSORFLOW_IO = {"reader": "tensorflow-io"}
 SASL = {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_username": "u"}
@@ -123,7 +124,20 @@ def test_variables_that_kubernetes_sets_for_a_service_of_that_name_are_tolerated
         ({"kafka": {"start": "2026-01-31T12:00:00"}}, "kafka.start: the time needs a zone"),
         ({"kafka": SASL}, "kafka: security_protocol SASL_* needs sasl_mechanism"),
         ({"kafka": {"security_protocol": "SASL_PLAINTEXT"}}, "kafka: security_protocol SASL_* needs"),
-        ({"kafka": {"sasl_mechanism": "SCRAM-SHA-256"}}, "kafka.sasl_mechanism: "),
+        ({"kafka": {"sasl_mechanism": "GSSAPI"}}, "kafka.sasl_mechanism: "),
+        ({"kafka": SASL | {"sasl_mechanism": "OAUTHBEARER"}}, "kafka: sasl_mechanism OAUTHBEARER needs sasl_oauth"),
+        (
+            {"kafka": SASL | TENSORFLOW_IO | {"sasl_mechanism": "SCRAM-SHA-512", "sasl_password": "p"}},
+            "kafka: sasl_mechanism is SCRAM-SHA-512, which tensorflow-io can't take: set kafka.reader = confluent",
+        ),
+        (
+            {
+                "kafka": SASL
+                | TENSORFLOW_IO
+                | {"sasl_mechanism": "OAUTHBEARER", "sasl_oauthbearer_token_file": __file__}
+            },
+            "kafka: sasl_mechanism is OAUTHBEARER, which tensorflow-io can't take: set kafka.reader = confluent",
+        ),
         (
             {"kafka": TENSORFLOW_IO | {"sasl_password": "SEC=RET"}},
             "kafka: sasl_password holds '=', which tensorflow-io can't take: set kafka.reader",
@@ -190,9 +204,13 @@ def test_the_digest_is_the_same_for_the_same_tree_and_follows_every_change() -> 
     base = {"kafka": SASL | {"sasl_password": "hush"}}
     digest = settings_digest(parse_settings(base))
     assert digest == settings_digest(parse_settings(base))
-    assert "hush" not in digest
-    for change in ({"kafka": SASL | {"sasl_password": "other"}}, base | {"name": "b"}):
+    for change in ({"kafka": base["kafka"] | {"sasl_username": "other"}}, base | {"name": "b"}):
         assert settings_digest(parse_settings(change)) != digest
+
+
+def test_no_secret_can_be_guessed_from_the_digest_that_checkpoints_carry() -> None:
+    guesses = [parse_settings({"kafka": SASL | {"sasl_password": guess}}) for guess in ("hush", "1234")]
+    assert settings_digest(guesses[0]) == settings_digest(guesses[1])
 
 
 def test_names_that_follow_the_trainings_name() -> None:
@@ -220,3 +238,25 @@ def test_bootstrap_servers_are_pairs_of_host_and_port(servers: str) -> None:
 def test_a_missing_certificate_is_known_at_once() -> None:
     with pytest.raises(SettingsError, match=r"kafka\.ssl_cafile"):
         parse_settings({"kafka": {"ssl_cafile": "/nowhere/ca.pem"}})
+
+
+def test_each_source_of_a_setting_is_known_the_winner_first_and_no_secret_is_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = toml(tmp_path, '[model]\nlearning_rate = 0.1\n[service]\ntoken = "hush"\n')
+    (tmp_path / "token").write_text("hush2")
+    monkeypatch.setenv("PENSTOCK_MODEL__LEARNING_RATE", "0.2")
+    monkeypatch.setenv("PENSTOCK_SERVICE__TOKEN_FILE", str(tmp_path / "token"))
+    settings, origins = load(file, {"model": {"learning_rate": "0.3"}})
+    assert settings.model.learning_rate == 0.3
+    assert origins == {
+        "model.learning_rate": (Given("flag", "0.3"), Given("environment", "0.2"), Given("file", "0.1")),
+        "service.token": (Given("environment", "********"), Given("file", "********")),
+    }
+
+
+def test_some_settings_are_replaced_by_name_and_checked() -> None:
+    settings = replaced(Settings(), {"model.learning_rate": 0.5, "name": "b"})
+    assert (settings.model.learning_rate, settings.name, settings.kafka) == (0.5, "b", Settings().kafka)
+    with pytest.raises(SettingsError, match=r"^model\.learning_rate: "):
+        replaced(settings, {"model.learning_rate": 0})

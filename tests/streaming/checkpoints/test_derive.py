@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from streaming.checkpoints.derive import derive
-from streaming.checkpoints.manifest import Cause, ManifestFields
+from streaming.checkpoints.manifest import Cause, ManifestFields, SettingChange
 from streaming.checkpoints.store import LEDGER_FILE, MODEL_FILE, CheckpointStore
 from streaming.control.messages import Score
 from streaming.errors import CheckpointDamaged, CheckpointError
@@ -14,7 +14,7 @@ from streaming.ledger.ledger import Generation, Kind, Ledger
 from tests.streaming.checkpoints.disks import flip
 
 GENERATION = Generation("c1", "pets", "t1")
-CHANGED = {"parent", "cause", "epoch", "sequence", "created_at", "positions", "records"}
+CHANGED = {"parent", "cause", "epoch", "sequence", "created_at", "positions", "records", "setting_changes"}
 
 
 def commit(store: CheckpointStore, sequence: int, epoch: int = 1) -> str:
@@ -22,6 +22,7 @@ def commit(store: CheckpointStore, sequence: int, epoch: int = 1) -> str:
     ledger.open_partition(0, 0)
     ledger.record(0, Kind.TRAINED, range(sequence * 10))
     ledger.record(0, Kind.DEAD_LETTERED, [sequence * 10], "image")
+    change = SettingChange(setting="model.learning_rate", before=0.1, after=0.5, source="api", step=0, at=1.0)
     fields = ManifestFields(
         parent=None,
         cause="periodic",
@@ -38,6 +39,8 @@ def commit(store: CheckpointStore, sequence: int, epoch: int = 1) -> str:
         scores=[Score(set="1", name="loss", value=0.5)],
         trainer_state={"seed": 4},
         decisions=3,
+        live_settings={"model.learning_rate": 0.5},
+        setting_changes=[change],
     )
     return store.write(fields, {MODEL_FILE: b"weights %d" % sequence * 100, LEDGER_FILE: ledger.dump()}).id
 
@@ -55,6 +58,7 @@ def test_the_model_and_every_other_field_are_kept(store: CheckpointStore, cause:
     assert (derived.id, derived.parent, derived.cause) == ("e000007-s000000003", first, cause)
     kept = set(ManifestFields.model_fields) - CHANGED
     assert {name: getattr(derived, name) for name in kept} == {name: getattr(source, name) for name in kept}
+    assert (len(source.setting_changes), derived.setting_changes) == (1, [])  # they were made before the source
     assert derived.files == source.files
     assert (store.path(derived.id) / MODEL_FILE).samefile(store.path(first) / MODEL_FILE)
     assert store.ledger(derived.id) == store.ledger(first)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streaming.checkpoints.manifest import EvaluationFile, Manifest, checkpoint_id
+from streaming.checkpoints.manifest import FORMAT_VERSION, EvaluationFile, Manifest, checkpoint_id
 from streaming.checkpoints.store import LEDGER_FILE, MODEL_FILE, CheckpointStore
 from streaming.errors import CheckpointDamaged, CheckpointError
 from tests.streaming.checkpoints.disks import cut, flip
@@ -74,7 +74,7 @@ def test_with_checkpoints_but_no_valid_one_it_refuses_to_start_from_scratch(stor
 def test_a_checkpoint_of_a_later_release_stops_the_start_instead_of_being_passed_over(store: CheckpointStore) -> None:
     commit(store, 1)
     path = store.path(commit(store, 2)) / "manifest.json"
-    later = json.loads(path.read_bytes()) | {"format_version": 3}
+    later = json.loads(path.read_bytes()) | {"format_version": FORMAT_VERSION + 1}
     del later["sha256"]
     canonical = json.dumps(later, sort_keys=True, separators=(",", ":")).encode()
     path.write_text(json.dumps(later | {"sha256": hashlib.sha256(canonical).hexdigest()}))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.checkpoints.manifest import (
+    FORMAT_VERSION,
     EvaluationFile,
     FileEntry,
     Manifest,
@@ -22,6 +23,7 @@ from streaming.control.messages import Score
 from streaming.errors import CheckpointDamaged, CheckpointError
 from streaming.ledger.ledger import Generation, Kind
 
+LATER = FORMAT_VERSION + 1
 FILES = {"model.safetensors": FileEntry(size=3, sha256="ab" * 32)}
 
 
@@ -81,11 +83,11 @@ def test_a_cut_manifest_is_damaged(end: int) -> None:
 
 
 def test_a_later_format_is_refused_with_the_remedy_and_is_no_damage() -> None:
-    later = json.loads(Manifest.seal(fields(), FILES).encode()) | {"format_version": 3, "novelty": 1}
+    later = json.loads(Manifest.seal(fields(), FILES).encode()) | {"format_version": LATER, "novelty": 1}
     del later["sha256"]
     canonical = json.dumps(later, sort_keys=True, separators=(",", ":")).encode()
     later["sha256"] = hashlib.sha256(canonical).hexdigest()
-    with pytest.raises(CheckpointError, match=r"format version 3.*upgrade") as refused:
+    with pytest.raises(CheckpointError, match=rf"format version {LATER}.*upgrade") as refused:
         Manifest.decode(json.dumps(later).encode())
     assert not isinstance(refused.value, CheckpointDamaged)
 
@@ -152,3 +154,13 @@ def test_a_checkpoint_of_the_first_format_is_still_read() -> None:
     assert (ledger.counts(), ledger.position(0)) == (manifest.records, manifest.positions[0])
     assert manifest.evaluation is not None
     assert store.read_evaluation(manifest.evaluation.file, manifest.evaluation.sha256) == b"set"
+
+
+def test_a_checkpoint_of_the_second_format_is_still_read() -> None:
+    store = CheckpointStore(Path(__file__).parent / "formats" / "2")
+    manifest, passed_over = store.newest_valid()
+    assert manifest is not None
+    assert passed_over == []
+    assert (manifest.format_version, manifest.decisions, len(manifest.history)) == (2, 1, 2)
+    assert (manifest.live_settings, manifest.setting_changes) == ({}, [])
+    assert store.ledger(manifest.id).counts() == manifest.records
