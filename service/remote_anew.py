@@ -5,19 +5,20 @@ from typing import Annotated, Any
 import typer
 
 from service.client import DEFAULT_URL
-from service.terminal import TIMEOUT_S, AsJson, TimeoutS, Token, Url, Wait, console, service_at, show_answer
+from service.terminal import TIMEOUT_S, AsJson, CaCert, TimeoutS, Token, Url, Wait, console, service_at, show_answer
 
 
 def new_run(
     url: Url = DEFAULT_URL,
     token: Token = None,
+    cacert: CaCert = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be put aside.")] = False,
     wait: Wait = True,
     timeout_s: TimeoutS = TIMEOUT_S,
     as_json: AsJson = False,
 ) -> None:
     """Put all checkpoints aside, deleting none, and train a new model from kafka.start on."""
-    with service_at(url, token) as service:
+    with service_at(url, token, cacert) as service:
         answer = service.post("/v1/new-run", {"dry_run": dry_run})
         if dry_run:
             show_answer(answer, as_json, _print_told)

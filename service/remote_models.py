@@ -35,6 +35,7 @@ def adapt(
     identifier: Identifier,
     url: Url = DEFAULT_URL,
     token: Token = None,
+    cacert: CaCert = None,
     init: Annotated[
         list[str] | None,
         typer.Option(
@@ -54,7 +55,7 @@ def adapt(
 ) -> None:
     """Go back to a checkpoint with a changed model; prints the new one that the worker begins with."""
     body = {"init": init or [], "reset_optimizer": reset_optimizer, "accept_loss": accept_loss, "dry_run": dry_run}
-    with service_at(url, token) as service:
+    with service_at(url, token, cacert) as service:
         operation = service.post(f"/v1/checkpoints/{identifier}/adapt", body)
         show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, _print_adapted)
 

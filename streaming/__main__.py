@@ -1,4 +1,4 @@
-"""`python -m streaming worker | decode | export | adapt | doctor | examine | produce | demo | score`: a process each."""
+"""`python -m streaming worker | decode | export | adapt | doctor | examine | produce | demo | score`: processes."""
 
 import sys
 
