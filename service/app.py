@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service import problems
+from service.anew import NewRun
 from service.auth import Guard
 from service.consequences import Prospects
 from service.contract import contract
@@ -27,6 +28,7 @@ from service.routes import (
     letters,
     metrics,
     models,
+    new_run,
     offsets,
     operations,
     page,
@@ -68,6 +70,7 @@ class Collaborators:
     operations: Operations
     curator: Curator
     edits: Edits
+    new_run: NewRun
     desk: SaveDesk
     work: WorkDesk
     metrics: Metrics
@@ -93,9 +96,10 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(control.router(parts.view, parts.supervisor, parts.guard))
     app.include_router(checkpoints.router(parts.shelf, parts.desk, parts.curator, parts.guard))
     app.include_router(restores.router(parts.shelf, parts.work, parts.prospects, parts.lag, parts.guard))
-    app.include_router(models.router(parts.shelf, parts.work, parts.guard))
+    app.include_router(models.router(parts.shelf, parts.work, parts.prospects, parts.lag, parts.guard))
     app.include_router(letters.router(parts.shelf, parts.work, parts.guard))
     app.include_router(offsets.router(parts.edits, parts.work, parts.view, parts.lag, parts.guard))
+    app.include_router(new_run.router(parts.new_run, parts.work, parts.guard))
     app.include_router(operations.router(parts.operations))
     app.include_router(settings.router(parts.live, parts.view, parts.shelf, parts.guard))
     app.include_router(events.router(parts.name, parts.view, parts.lag, parts.recorder, parts.gallery))

@@ -98,7 +98,7 @@ class Service:
         self._operations = Operations(self._folder.operations)
         self._desk = SaveDesk(self._operations, self.view, self._supervisor.send, self._folder.ours)
         prospects = Prospects(store, self._folder.decisions, self._lag)
-        self._errands = Errands(errand_command, revealed(settings), settings.export.timeout_s)
+        self._errands = Errands(errand_command, lambda: revealed(self._live.now), settings.export.timeout_s)
         works = build_works(
             settings,
             store,
@@ -129,6 +129,7 @@ class Service:
             operations=self._operations,
             curator=Curator(store, shelf, self._folder.ours),
             edits=works.edits,
+            new_run=works.new_run,
             desk=self._desk,
             work=self._work,
             metrics=metrics,
@@ -211,6 +212,7 @@ class Service:
         try:
             self._folder.create()
             await self._lock.acquire()
+            await asyncio.to_thread(self._folder.archive.finish)  # of a service that was killed
             self._live.load()
             self._supervisor.restore_memory()
             self._operations.load()

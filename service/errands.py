@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -15,7 +15,7 @@ import structlog
 
 from service.problem_details import details
 from service.work_desk import Interrupted, Refused
-from streaming.control.errands import Answer, Asked, Export, Refusal, decode_answer
+from streaming.control.errands import Answer, Asked, Errand, Refusal, decode_answer
 
 ERRAND = (sys.executable, "-m", "streaming")
 MOST_BYTES = 1 << 16  # kept of what it says
@@ -26,18 +26,18 @@ _log = structlog.get_logger()
 class Errands:
     """Starts a process for each errand, and kills it when it takes too long or the service ends.
 
-    command: what starts one; the errand's kind is added. configuration: the settings that it receives, secrets in
+    command: what starts one; the errand's kind is added. configuration: tells the settings that it receives, secrets in
     clear, over its standard input. It dies with this process.
     """
 
-    def __init__(self, command: Sequence[str], configuration: Mapping[str, Any], limit_s: float) -> None:
+    def __init__(self, command: Sequence[str], configuration: Callable[[], Mapping[str, Any]], limit_s: float) -> None:
         self._command = command
         self._configuration = configuration
         self._limit_s = limit_s
         self._running: set[Process] = set()
         self._closed = False
 
-    async def run(self, errand: Export) -> Answer:
+    async def run(self, errand: Errand) -> Answer:
         """What it answered. Raises Refused with what kept it from it, Interrupted when the service ends."""
         if self._closed:
             raise Interrupted
@@ -47,7 +47,7 @@ class Errands:
         except OSError as error:
             raise _failed(errand, f"its process could not be started: {error.strerror}") from error
         _log.info("errand_begun", errand=errand.kind, pid=process.pid)
-        asked = Asked(errand=errand, settings=dict(self._configuration), parent=os.getpid())
+        asked = Asked(errand=errand, settings=dict(self._configuration()), parent=os.getpid())
         said, words, late = await self._hear(process, asked.model_dump_json().encode())
         _log.info("errand_ended", errand=errand.kind, pid=process.pid, seconds=round(time.monotonic() - began, 1))
         with suppress(ValueError):
@@ -63,7 +63,7 @@ class Errands:
         for process in self._running:
             _kill(process)
 
-    async def _start(self, errand: Export) -> Process:
+    async def _start(self, errand: Errand) -> Process:
         """Raises OSError. On the thread with which it is to die (prctl(2), PR_SET_PDEATHSIG): the event loop's."""
         process = await asyncio.create_subprocess_exec(
             *self._command, errand.kind, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
@@ -108,7 +108,7 @@ class Errands:
         return f"its process ended with {how}{memory}" + (f": {last}" if last else "")
 
 
-def _taken(errand: Export, answer: Answer) -> Answer:
+def _taken(errand: Errand, answer: Answer) -> Answer:
     """Raises Refused for one that says why not."""
     if not isinstance(answer, Refusal):
         return answer
@@ -117,8 +117,8 @@ def _taken(errand: Export, answer: Answer) -> Answer:
     raise Refused(details(HTTPStatus.CONFLICT, answer.problem, answer.detail))
 
 
-def _failed(errand: Export, detail: str) -> Refused:
-    return Refused(details(HTTPStatus.SERVICE_UNAVAILABLE, "export-failed", detail))
+def _failed(errand: Errand, detail: str) -> Refused:
+    return Refused(details(HTTPStatus.SERVICE_UNAVAILABLE, f"{errand.kind}-failed", detail))
 
 
 async def _keep(stream: asyncio.StreamReader, kept: bytearray) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from service.decisions import Decisions
+from streaming.checkpoints.archive import Archive
 from streaming.checkpoints.durable import make_directory, write_durably
 from streaming.checkpoints.store import CheckpointStore
 from streaming.errors import CheckpointError, DirectoryUnavailable
@@ -88,6 +89,7 @@ class ServiceFolder:
         self.restarts = StateFile(self.path / "restarts.json")
         self.settings = StateFile(self.path / "settings.json")
         self.decisions = Decisions(self.path / "decisions.jsonl")
+        self.archive = Archive(store.directory, self.path / "archiving.json")
         self._settled = asyncio.Event()
         self._refusal: CheckpointError | None = None
 

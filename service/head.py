@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from service.attempts import count_attempt
@@ -18,8 +19,8 @@ from streaming.ledger.ledger import Ledger
 
 
 class Rewrite(NamedTuple):
-    """A checkpoint to be made of another one. change, fields: see `derive`; counts: what the operation's result will
-    say; decisions: to be made first, in this order; idle: there is nothing to do."""
+    """A checkpoint to be made of another one. change, fields, files: see `derive`; counts: what the operation's result
+    will say; decisions: to be made first, in this order; idle: there is nothing to do."""
 
     source: str
     cause: Cause
@@ -27,6 +28,7 @@ class Rewrite(NamedTuple):
     counts: Mapping[str, int] = {}
     fields: Mapping[str, Any] = {}
     decisions: Sequence[Decision] = ()
+    files: Mapping[str, Path] = {}
     idle: bool = False
 
 
@@ -48,9 +50,11 @@ class Head:
         self._supervisor = supervisor
         self._operations = operations
 
-    async def rewrite(self, operation: Operation, why: str, prepare: Callable[[], Awaitable[Rewrite]]) -> Made:
+    async def rewrite(
+        self, operation: Operation, why: str, prepare: Callable[[], Awaitable[Rewrite]], *, keep: bool = True
+    ) -> Made:
         """Make what `prepare` wants, which is asked twice: before a worker is stopped for it, and when that has taken
-        its final checkpoint.
+        its final checkpoint. keep: the worker may keep its process and its model.
 
         An operation that was cut short is looked up first: the writer epoch of its checkpoint is on disk before the
         checkpoint is. One that ends the service each time is given up. Raises Refused, CheckpointError, and what
@@ -63,7 +67,7 @@ class Head:
         wanted = await prepare()
         if wanted.idle:
             return Made(None, wanted.counts)
-        async with self._supervisor.halted(why):
+        async with self._supervisor.halted(why, keep=keep):
             wanted = await prepare()
             if wanted.idle:
                 return Made(None, wanted.counts)
@@ -84,6 +88,7 @@ class Head:
                 cause=wanted.cause,
                 change=wanted.change,
                 fields=wanted.fields,
+                files=wanted.files,
             )
             made = Made(manifest.id, counts)
         except CheckpointError:

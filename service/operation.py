@@ -78,6 +78,24 @@ class RestoreRequest(_Part):
     exclude: list[Stretch] = []
 
 
+class AdaptRequest(_Part):
+    """A changed model is to begin with this checkpoint. init, reset_optimizer: see `streaming.fitting.adapt`."""
+
+    rewrites: ClassVar[bool] = True
+    checkpoint_id: str
+    init: list[Text]
+    reset_optimizer: Flag
+    accept_loss: Flag
+    dry_run: Flag
+
+
+class NewRunRequest(_Part):
+    """start: where the new run begins to read, by the settings."""
+
+    rewrites: ClassVar[bool] = True
+    start: str
+
+
 class RequeueRequest(_Part):
     """Which dead letters are to be read again: those that meet all conditions given, or all there are."""
 
@@ -147,6 +165,25 @@ class EditResult(_Part):
     kept: int
 
 
+class AdaptResult(_Part):
+    """The model's variables. fresh: how many begin anew, by their names with `dry_run`; kept: come from the checkpoint.
+
+    There is no new checkpoint after a dry run.
+    """
+
+    checkpoint_id: str | None = None
+    fresh: int
+    kept: int
+    names: list[str] | None = None
+
+
+class NewRunResult(_Part):
+    """How many checkpoints were put aside, and where they are on the service's machine; nowhere if there were none."""
+
+    archive: str | None = None
+    checkpoints: int
+
+
 class ExportResult(_Part):
     """The SavedModel's version, and where it is on the service's machine."""
 
@@ -154,12 +191,12 @@ class ExportResult(_Part):
     directory: str
 
 
-Request = SaveRequest | CheckpointRequest | RestoreRequest | RequeueRequest | EditRequest
-Result = SaveResult | VerifyResult | RequeueResult | EditResult | ExportResult
+Request = SaveRequest | CheckpointRequest | RestoreRequest | AdaptRequest | NewRunRequest | RequeueRequest | EditRequest
+Result = SaveResult | VerifyResult | RequeueResult | EditResult | AdaptResult | NewRunResult | ExportResult
 
 
 class Operation(BaseModel):
-    """One piece of work: a checkpoint, verify, restore, requeue, edit or export.
+    """One piece of work: a checkpoint, verify, restore, adapt, new-run, requeue, edit or export.
 
     result stands once it has succeeded, problem once it has failed."""
 
@@ -179,7 +216,8 @@ class Progress(BaseModel):
     attempts: how often it was begun. epoch: writer epoch of the checkpoint that it makes: if there is one, it has been
     made. made: its id, which outlives the checkpoint. counts: what its result will say. unpin: the source was pinned
     only for as long as the work takes. number: of the SavedModel that it makes: if there is one of this operation, it
-    has been made. given_up: why it is not to be begun again.
+    has been made. archive: where a new run puts the checkpoints; the same holds for it. given_up: why it is not to be
+    begun again.
     """
 
     attempts: int = 0
@@ -188,4 +226,5 @@ class Progress(BaseModel):
     counts: dict[str, int] = {}
     unpin: Flag = False
     number: int | None = None
+    archive: str | None = None
     given_up: ProblemDetails | None = None

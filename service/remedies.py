@@ -12,8 +12,9 @@ _REMEDIES = {
         "until then nothing new is durable, and a restart would repeat the work",
     ],
     "checkpoint-mismatch": [
+        "if the model was changed on purpose: `penstock checkpoints adapt ID --init 'PATTERN'` takes over what fits",
         "put model.* and pipeline.image_size back to what the checkpoint was trained with, then restart the service",
-        _ANEW,
+        "or begin anew: `penstock new-run` puts the checkpoints aside",
     ],
     "checkpoint-storage": ["mend the checkpoint directory (space, rights, mount), then restart the service"],
     "checkpoint-unusable": [

@@ -1,10 +1,10 @@
-"""Commands that talk to a running service: status, pause, resume, stop, start, checkpoints."""
+"""Commands that talk to a running service: status, pause, resume, stop, start, new-run, checkpoints."""
 
 from typing import Annotated, Any, Literal
 
 import typer
 
-from service import remote_letters, remote_models, remote_problems
+from service import remote_anew, remote_letters, remote_models, remote_problems
 from service.client import DEFAULT_URL
 from service.terminal import (
     EPILOG,
@@ -29,7 +29,7 @@ checkpoints = typer.Typer(help="Take checkpoints and look into them.", no_args_i
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (status, pause, resume, stop, start):
+    for command in (status, pause, resume, stop, start, remote_anew.new_run):
         app.command(epilog=EPILOG)(command)
     remote_models.add_to(checkpoints)
     app.add_typer(checkpoints, name="checkpoints", epilog=EPILOG)

@@ -1,4 +1,4 @@
-"""`penstock checkpoints export`: what becomes of a checkpoint's model beside the training."""
+"""`penstock checkpoints export` and `adapt`: what becomes of a checkpoint's model, for others and in a changed one."""
 
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ Identifier = Annotated[str, typer.Argument(metavar="ID", help="A checkpoint's id
 
 
 def add_to(checkpoints: typer.Typer) -> None:
-    for command in (export,):
+    for command in (export, adapt):
         checkpoints.command(epilog=EPILOG)(command)
 
 
@@ -29,6 +29,45 @@ def export(
     with service_at(url, token, cacert) as service:
         operation = service.post(f"/v1/checkpoints/{identifier}/export")
         show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, _print_exported)
+
+
+def adapt(
+    identifier: Identifier,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    cacert: CaCert = None,
+    init: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Variables that begin anew, such as 'head/*'; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    reset_optimizer: Annotated[
+        bool, typer.Option("--reset-optimizer", help="Nothing of the optimizer is taken over.")
+    ] = False,
+    accept_loss: Annotated[bool, typer.Option("--accept-loss", help="Though records are gone.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would begin anew.")] = False,
+    wait: Wait = True,
+    timeout_s: TimeoutS = LONG_S,
+    as_json: AsJson = False,
+) -> None:
+    """Go back to a checkpoint with a changed model; prints the new one that the worker begins with."""
+    body = {"init": init or [], "reset_optimizer": reset_optimizer, "accept_loss": accept_loss, "dry_run": dry_run}
+    with service_at(url, token, cacert) as service:
+        operation = service.post(f"/v1/checkpoints/{identifier}/adapt", body)
+        show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, _print_adapted)
+
+
+def _print_adapted(operation: dict[str, Any]) -> None:
+    if (result := operation.get("result")) is None:
+        console.print(f"operation {operation['id']} is {operation['state']}")
+        return
+    for name in result.get("names", []):
+        console.print(f"begins anew: {name}")
+    made = result.get("checkpoint_id", "nothing was done")
+    console.print(f"{made}: {result['kept']} variables kept, {result['fresh']} begin anew")
 
 
 def _print_exported(operation: dict[str, Any]) -> None:

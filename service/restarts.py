@@ -4,7 +4,7 @@ from streaming.control.messages import Problem
 from streaming.errors import PenstockError
 
 MAX_BACKOFF_S = 60.0
-RESTORING_CAUSES = frozenset({"start", "restore", "requeue", "edit"})
+RESTORING_CAUSES = frozenset({"start", "restore", "requeue", "edit", "adapt"})
 
 
 class WorkerFailed(PenstockError):

@@ -62,15 +62,16 @@ class Rollback:
         assert isinstance(wanted, RestoreRequest)
         if self._operations.progress(operation).epoch is None:
             await asyncio.to_thread(self._shelf.verify, wanted.checkpoint_id)  # before a worker is stopped for it
-        async with self._kept(operation, wanted.checkpoint_id):
+        async with self.kept(operation, wanted.checkpoint_id):
             why = f"going back to checkpoint {wanted.checkpoint_id}"
-            made = await self._head.rewrite(operation, why, lambda: self._prepare(wanted))
+            made = await self._head.rewrite(operation, why, lambda: self.prepare(wanted))
             assert made.checkpoint_id is not None
             if wanted.records == "skip":
                 await self._skip_for_good(wanted.checkpoint_id, made.checkpoint_id)
         return SaveResult(checkpoint_id=made.checkpoint_id)
 
-    async def _prepare(self, wanted: RestoreRequest) -> Rewrite:
+    async def prepare(self, wanted: RestoreRequest) -> Rewrite:
+        """What makes that checkpoint the newest again. Raises Refused, CheckpointError."""
         if self._view.failure is not None and self._view.failure.type == "log-truncated":
             raise Refused(details(HTTPStatus.CONFLICT, "log-truncated", CUT))
         if wanted.records == "retrain" or wanted.exclude:
@@ -130,7 +131,7 @@ class Rollback:
         return Skip(at=time.time(), topic_id=prospect.now.generation.topic_id, offsets=offsets) if offsets else None
 
     @asynccontextmanager
-    async def _kept(self, operation: Operation, source: str) -> AsyncIterator[None]:
+    async def kept(self, operation: Operation, source: str) -> AsyncIterator[None]:
         """Pinned for so long: the worker's final save prunes, and could take away just this one."""
         progress = self._operations.progress(operation)
         info = await asyncio.to_thread(self._shelf.find, source)

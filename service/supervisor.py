@@ -108,16 +108,16 @@ class Supervisor(WorkerListener):
         self._changed.set()
 
     @asynccontextmanager
-    async def halted(self, why: str) -> AsyncIterator[None]:
+    async def halted(self, why: str, *, keep: bool = True) -> AsyncIterator[None]:
         """No worker runs inside; afterwards one is started, also in a service that had failed.
 
-        The worker that runs now gets the grace time for its final checkpoint; one that can keeps process, device and
-        model for afterwards. One caller at a time. If the body raises, a service that had failed stays so.
+        The worker that runs now gets the grace time for its final checkpoint; with `keep`, one that can keeps process,
+        device and model for afterwards. One caller at a time. If the body raises, a service that had failed stays so.
         """
         assert self._halted_for is None
         self._halted_for = why
         self._changed.set()
-        self._dismiss(keep=self._view.state in WORKING)
+        self._dismiss(keep=keep and self._view.state in WORKING)
         try:
             await self._at_rest.wait()
             yield

@@ -3,7 +3,9 @@
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from service import exporting, letters, offsets, rollback, verification
+from service import adapting, anew, exporting, letters, offsets, rollback, verification
+from service.adapting import Adapting
+from service.anew import NewRun
 from service.consequences import Prospects
 from service.errands import Errands
 from service.exporting import Exporting
@@ -25,11 +27,13 @@ from streaming.settings import Settings
 
 
 class Works(NamedTuple):
-    """by_kind, aside: for the `WorkDesk`. edits: one of them, that also tells the consequences beforehand."""
+    """by_kind, aside: for the `WorkDesk`. edits, new_run: those of them that also tell the consequences
+    beforehand."""
 
     by_kind: Mapping[str, Work]
     aside: Collection[str]
     edits: Edits
+    new_run: NewRun
 
 
 def build_works(
@@ -48,11 +52,15 @@ def build_works(
     head = Head(store, folder, supervisor, operations)
     edits = Edits(store, head, folder.decisions, prospects, lag)
     exports = Exports(settings.export_directory)
+    back = Rollback(store, shelf, head, supervisor, operations, folder, prospects, lag, view)
+    new_run = NewRun(settings.kafka.start, store, folder, supervisor, operations)
     works: dict[str, Work] = {
         verification.KIND: Verification(shelf),
-        rollback.KIND: Rollback(store, shelf, head, supervisor, operations, folder, prospects, lag, view),
+        rollback.KIND: back,
+        adapting.KIND: Adapting(settings, store, shelf, folder, head, back, errands),
         letters.KIND: Requeue(store, head, folder.decisions, lag),
         offsets.KIND: edits,
+        anew.KIND: new_run,
         exporting.KIND: Exporting(settings, store, shelf, folder, operations, errands, exports),
     }
-    return Works(works, [exporting.KIND], edits)
+    return Works(works, [exporting.KIND], edits, new_run)

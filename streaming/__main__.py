@@ -1,10 +1,10 @@
-"""`python -m streaming worker | decode | export | doctor | examine | produce | demo | score`: a process each."""
+"""`python -m streaming worker | decode | export | adapt | doctor | examine | produce | demo | score`: processes."""
 
 import sys
 
 
 def main() -> None:
-    """`worker --channel-fd N` and `export` are the sidecar's, `decode --reply-fd N` the worker's,
+    """`worker --channel-fd N`, `export` and `adapt` are the sidecar's, `decode --reply-fd N` the worker's,
     `examine --reply-fd N` the doctor's; the rest is for people."""
     if sys.argv[1:3] == ["worker", "--channel-fd"]:
         from streaming.start import main as work
@@ -14,7 +14,7 @@ def main() -> None:
         from streaming.decode_child import main as decode
 
         decode(int(sys.argv[3]))
-    elif sys.argv[1:] == ["export"]:
+    elif sys.argv[1:] in (["export"], ["adapt"]):
         from streaming.errand import main as run
 
         run()

@@ -1,10 +1,10 @@
-"""`python -m streaming export`: one errand for the sidecar, asked for and answered with a line of JSON."""
+"""`python -m streaming export | adapt`: one errand for the sidecar, asked for and answered with a line of JSON."""
 
 import os
 import sys
 import traceback
 
-from streaming.control.errands import Answer, Asked, Exported, Refusal
+from streaming.control.errands import Adapt, Answer, Asked, Exported, Refusal
 from streaming.errors import PenstockError, problem_of
 from streaming.parent import die_with_parent
 from streaming.sentence import sentence
@@ -40,6 +40,10 @@ def _answer(asked: Asked) -> Answer:
 
 def _run(asked: Asked) -> Answer:
     settings = parse_settings(asked.settings)
+    if isinstance(asked.errand, Adapt):
+        from streaming.adapting import adapt_file
+
+        return adapt_file(settings, asked.errand)
     from streaming.exporting import export
 
     export(settings, asked.errand)

@@ -10,7 +10,7 @@ from streaming.checkpoints.saver import Saver
 from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
 from streaming.checkpoints.weights import read_weights
 from streaming.decided import Decided
-from streaming.errors import CheckpointDamaged, CheckpointError
+from streaming.errors import CheckpointDamaged, CheckpointError, CheckpointMismatch
 from streaming.learning import Learning
 from streaming.live import Live
 from streaming.new_run import HELD, changed, held_to
@@ -48,14 +48,18 @@ def restore(
     for name, (before, now) in changed(state.get("new_run", {}), settings).items():
         ignored = name in HELD
         _log.warning("setting_needs_new_run", setting=name, before=before, now=now, ignored=ignored)
-    learning.trainer.load(read_weights(store.path(manifest.id) / MODEL_FILE))
+    try:
+        learning.trainer.load(read_weights(store.path(manifest.id) / MODEL_FILE))
+    except CheckpointMismatch as error:
+        raise CheckpointMismatch(f"checkpoint {manifest.id}: {error}") from error
     live.settings = held_to(state.get("new_run", {}), settings)
     live.restored(manifest)
     book.open(store.ledger(manifest.id), state.get("breaker"))
     book.newest_event_time_s = state["newest_event_time_s"]
     decided.restore(manifest.decisions)
     learning.step, learning.loss = manifest.step, state["loss"]
-    kept = None if manifest.evaluation is None else _evaluation(settings, store, manifest.evaluation)
+    labels = learning.trainer.labels
+    kept = None if manifest.evaluation is None else _evaluation(settings, store, manifest.evaluation, labels)
     if manifest.evaluation is not None and kept is not None and kept.number == manifest.evaluation.set:
         saver.restored(manifest.evaluation, len(kept))
     learning.scoring.restore(state["scoring"], kept)
@@ -71,7 +75,7 @@ def _keep(store: CheckpointStore, damaged: str) -> None:
         _log.warning("damaged_checkpoint_not_pinned", checkpoint=damaged, detail=str(error))
 
 
-def _evaluation(settings: Settings, store: CheckpointStore, named: EvaluationFile) -> EvaluationSet:
+def _evaluation(settings: Settings, store: CheckpointStore, named: EvaluationFile, labels: bool) -> EvaluationSet:
     """The set that a checkpoint names, or an empty one with the next number: scores need it, training doesn't."""
     size, anew = settings.evaluation.size, EvaluationSet(named.set + 1, settings.evaluation.size)
     try:
@@ -79,7 +83,7 @@ def _evaluation(settings: Settings, store: CheckpointStore, named: EvaluationFil
     except CheckpointDamaged as error:
         _log.error("evaluation_set_damaged", detail=str(error))
         return anew
-    if kept.image_size != settings.pipeline.image_size:
-        _log.warning("evaluation_set_begun_anew", detail="pipeline.image_size has changed")
+    if not kept.fits(settings.pipeline.image_size, settings.model.classes, labels=labels):
+        _log.warning("evaluation_set_begun_anew", detail="its image size, or its classes, aren't the model's any more")
         return anew
     return kept

@@ -94,9 +94,11 @@ class Scoring:
         """JSON values; with the set itself, which the checkpoint stores apart, `restore` goes on where this was."""
         return {"batches": self._batches, "prequential": self.prequential.state()}
 
-    def restore(self, state: dict[str, Any], kept: EvaluationSet | None) -> None:
-        self._batches = state["batches"]
-        self.prequential.restore(state["prequential"])
+    def restore(self, state: dict[str, Any] | None, kept: EvaluationSet | None) -> None:
+        """state: None for a model that nobody has scored."""
+        if state is not None:
+            self._batches = state["batches"]
+            self.prequential.restore(state["prequential"])
         if kept is not None:
             self.set = kept
 

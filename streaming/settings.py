@@ -188,7 +188,9 @@ class ExportSettings(_Group):
 
     directory: Path | None = _setting(None, "The folder of numbered SavedModels; <base>/<name> unless set.")
     base: Path = _setting(Path("exports"), "Parent of the folder that is named after this training.")
-    timeout_s: float = _setting(600.0, "Longest that the process of an export may take; it is killed then.", gt=0)
+    timeout_s: float = _setting(
+        600.0, "Longest that the process of an export or adapt may take; it is killed then.", gt=0
+    )
 
 
 class ServiceSettings(_Group):

@@ -7,6 +7,7 @@ import time
 import structlog
 
 from streaming.book import Book
+from streaming.checkpoints.archive import has_archive
 from streaming.control.channel import Channel
 from streaming.control.messages import Change, Decide, Drain, Finished, Park, Pause, Resume, Save, Shutdown, WorkerState
 from streaming.decided import Decided
@@ -215,11 +216,15 @@ class Worker:
         self._saving.initial(self.tick)
 
     def _refuse_to_forget(self, view: View) -> None:
-        """Never begin silently from scratch: the consumer group may know this training though the folder is empty."""
+        """Never begin silently from scratch: the consumer group may know this training though the folder is empty.
+
+        `penstock new-run` has emptied it where there is an archive.
+        """
         known = next(
             (text for text in view.group_texts.values() if text.startswith(f"penstock:{self._settings.name}:")), None
         )
-        if known is not None and not self._settings.checkpoint.allow_fresh:
+        fresh = self._settings.checkpoint.allow_fresh or has_archive(self._settings.checkpoint_directory)
+        if known is not None and not fresh:
             raise TrainingStopped(
                 "checkpoints-missing",
                 f"consumer group {self._settings.group_id} remembers {known}, but there is no checkpoint in "

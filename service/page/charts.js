@@ -9,6 +9,8 @@ const CHARTS = [
   { title: "Freshness", unit: "from event to weights", lines: [["freshness_seconds", ""]], say: seconds, from: 0 },
 ]
 const HEIGHT = 130
+// Bokeh writes times as UTC; people read their own.
+const local = when => 1000 * when - 60_000 * new Date(1000 * when).getTimezoneOffset()
 let tiers = null, range = 0, drawn = false
 
 const cards = CHARTS.map(chart => {
@@ -59,9 +61,9 @@ function joined(old, fresh) {
 function draw() {
   cards.forEach(tell)
   if (!tiers || !drawn) return
-  const tier = tiers[range], end = 1000 * (tiers[0].at.at(-1) ?? 0)
+  const tier = tiers[range], end = local(tiers[0].at.at(-1) ?? 0)
   for (const card of cards) {
-    const data = { x: tier.at.map(when => 1000 * when) }
+    const data = { x: tier.at.map(local) }
     for (const [name] of card.lines) data[name] = tier.series[name].map(value => value ?? NaN)
     card.source.data = data
     card.figure.x_range.setv({ start: end - 1000 * tier.step_s * tier.most, end })
@@ -95,6 +97,7 @@ function build() {
       if (index === 0) hover(card, figure, renderer)
     })
     for (const axis of [figure.xaxis, figure.yaxis]) dress(axis, colour)
+    for (const axis of figure.xaxis.models) Object.assign(axis.formatter, { minutes: "%H:%M", hourmin: "%H:%M", hours: "%H:%M", strip_leading_zeros: false })
     figure.xgrid.grid_line_color = null
     figure.ygrid.grid_line_color = colour("--line")
     card.figure = figure
@@ -110,7 +113,7 @@ function dress(axis, colour) {
     axis_line_color: null, major_tick_line_color: null, minor_tick_line_color: null,
     major_label_text_color: colour("--soft"), major_label_text_font_size: "11px", major_label_text_font: "system-ui, sans-serif",
   })
-  axis.ticker.desired_num_ticks = 4
+  for (const one of axis.models) one.ticker.desired_num_ticks = 4 // the figure's own view of its axes can only be written
 }
 
 function hover(card, figure, renderer) {
@@ -125,6 +128,7 @@ function hover(card, figure, renderer) {
   })
 }
 
-addEventListener("DOMContentLoaded", build)
-if (document.readyState === "complete") build()
+// This script may run before or after Bokeh's, which run before DOMContentLoaded.
+if (window.Bokeh?.Plotting) build()
+else addEventListener("DOMContentLoaded", build)
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", build)

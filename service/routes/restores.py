@@ -126,17 +126,22 @@ def router(shelf: Shelf, work: WorkDesk, prospects: Prospects, lag: Lag, guard: 
             )
             return JSONResponse(told.model_dump(mode="json"))
 
-        def look() -> None:
-            prospect = _prospect(shelf, prospects, identifier, wanted)
-            with refusals_told():
-                refuse_what_is_learnt(identifier, prospect.excisions)
-            if prospect.loss is not None and wanted.records == "retrain" and not wanted.accept_loss:
-                raise HttpProblem(HTTPStatus.CONFLICT, "records-gone", prospect.loss)
-
         request = RestoreRequest(checkpoint_id=identifier, **wanted.model_dump(exclude={"dry_run"}))
-        return await accepted(work.request(rollback.KIND, request, idempotency_key, look), response)
+        asking = work.request(
+            rollback.KIND, request, idempotency_key, lambda: look_back(shelf, prospects, identifier, wanted)
+        )
+        return await accepted(asking, response)
 
     return routes
+
+
+def look_back(shelf: Shelf, prospects: Prospects, identifier: str, wanted: RestoreBody) -> None:
+    """Blocks. Raises HttpProblem for what a restore would refuse."""
+    prospect = _prospect(shelf, prospects, identifier, wanted)
+    with refusals_told():
+        refuse_what_is_learnt(identifier, prospect.excisions)
+    if prospect.loss is not None and wanted.records == "retrain" and not wanted.accept_loss:
+        raise HttpProblem(HTTPStatus.CONFLICT, "records-gone", prospect.loss)
 
 
 def _prospect(shelf: Shelf, prospects: Prospects, identifier: str, wanted: RestoreBody) -> Prospect:

@@ -1,11 +1,12 @@
-"""A checkpoint made of another one: the same model under a changed ledger, or at the head of the line again."""
+"""A checkpoint made of another one: at the head of the line again, with a changed ledger, or with another file."""
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from streaming.checkpoints.committing import Linked
+from streaming.checkpoints.committing import Linked, entry_of
 from streaming.checkpoints.manifest import Cause, Manifest, ManifestFields
 from streaming.checkpoints.store import LEDGER_FILE, CheckpointStore
 from streaming.ledger.ledger import Ledger
@@ -19,13 +20,15 @@ def derive(
     cause: Cause,
     change: Callable[[Ledger], Ledger] | None = None,
     fields: Mapping[str, Any] = MappingProxyType({}),
+    files: Mapping[str, Path] = MappingProxyType({}),
 ) -> Manifest:
     """Commit a checkpoint with the source's files and fields, as the newest; its parent is the source.
 
     change: gets the source's ledger, may alter it, and returns the one to save. fields: of the manifest, what else
-    isn't the source's. epoch: a fresh writer epoch, as no writer may be at work. Files are hashed anew and linked, so
-    a damaged one never enters. Raises CheckpointDamaged naming the file of the source that isn't whole, and
-    CheckpointError if nothing can be written; then there is no new checkpoint. What `change` raises rises.
+    isn't the source's; files: the same by name, on the checkpoints' file system. epoch: a fresh writer epoch, as no
+    writer may be at work. Files are hashed anew and linked, so a damaged one never enters. Raises CheckpointDamaged
+    naming the file of the source that isn't whole, and CheckpointError if nothing can be written; then there is no new
+    checkpoint. What `change` raises rises.
     """
     manifest = store.manifest(source)
     ledger = store.ledger(source)
@@ -50,4 +53,5 @@ def derive(
     )
     folder = store.path(source)
     others = {name: Linked(folder / name, entry) for name, entry in manifest.files.items() if name != LEDGER_FILE}
-    return store.write(told, {**others, LEDGER_FILE: ledger.dump()})
+    changed = {name: Linked(path, entry_of(path)) for name, path in files.items()}
+    return store.write(told, {**others, **changed, LEDGER_FILE: ledger.dump()})

@@ -14,7 +14,7 @@ from streaming.ledger.ledger import Generation, Kind
 
 FORMAT_VERSION = 3  # 1: without decisions and history, 2: without live settings
 MANIFEST_FILE = "manifest.json"
-Cause = Literal["start", "periodic", "request", "final", "restore", "requeue", "edit"]
+Cause = Literal["start", "periodic", "request", "final", "restore", "requeue", "edit", "adapt"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 CheckpointId = Annotated[str, Field(pattern=r"^e[0-9]{6}-s[0-9]{9}$")]

@@ -5,6 +5,7 @@
             evaluation/             evaluation sets, named by manifests
             history/                sealed parts of ledgers, named by manifests; each has a spare
             .tmp-…  .trash-…        unfinished and half-removed; readers ignore them, `clean` removes them
+            .archive/               earlier trainings, each a folder like this one; see `archive.py`
             .service/               the sidecar's; not ours
 """
 

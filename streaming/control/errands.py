@@ -20,16 +20,45 @@ class Export(_Message):
     directory: str
 
 
+class Adapt(_Message):
+    """Put saved variables into a changed model. weights: a checkpoint's model file; file: what is to be written.
+
+    init, reset_optimizer: see `streaming.fitting.adapt`. Without a file it is only told what would become of them.
+    """
+
+    kind: Literal["adapt"] = "adapt"
+    weights: str
+    file: str | None
+    init: list[str]
+    reset_optimizer: bool
+
+
+Errand = Annotated[Export | Adapt, Field(discriminator="kind")]
+
+
 class Asked(_Message):
     """settings: the whole tree, secrets in clear. parent: the process id without which there is nobody to work for."""
 
-    errand: Export
+    errand: Errand
     settings: dict[str, Any]
     parent: int
 
 
 class Exported(_Message):
     kind: Literal["exported"] = "exported"
+
+
+class Adapted(_Message):
+    """fresh: the model's variables that begin anew. kept: how many come from the checkpoint. signature: the model's.
+
+    new_run: the settings that it was built by.
+    """
+
+    kind: Literal["adapted"] = "adapted"
+    fresh: list[str]
+    kept: int
+    signature: str
+    new_run: dict[str, Any]
 
 
 class Refusal(_Message):
@@ -40,7 +69,7 @@ class Refusal(_Message):
     detail: str
 
 
-Answer = Annotated[Exported | Refusal, Field(discriminator="kind")]
+Answer = Annotated[Exported | Adapted | Refusal, Field(discriminator="kind")]
 _ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
 
 

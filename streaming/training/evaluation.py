@@ -8,6 +8,7 @@ import safetensors.numpy
 
 from streaming.arrays import Array
 from streaming.control.messages import Score
+from streaming.records.decode import IGNORE
 
 FADE_PER_RECORD = 0.998
 
@@ -91,10 +92,13 @@ class EvaluationSet:
     def __len__(self) -> int:
         return len(self._images)
 
-    @property
-    def image_size(self) -> int:
-        """Pixels a side; 0 while the set is empty."""
-        return len(self._images[0]) if self._images else 0
+    def fits(self, image_size: int, classes: int, *, labels: bool) -> bool:
+        """Whether a model can be scored on it: of such images (pixels a side), classes, and labels instead of masks."""
+        sides = () if labels else (image_size, image_size)
+        return all(
+            len(image) == image_size and target.shape == sides and bool(((target < classes) | (target == IGNORE)).all())
+            for image, target in zip(self._images, self._targets, strict=True)
+        )
 
     def add(self, image: Array, target: Array | int) -> None:
         """Once the set is full, further records change nothing."""

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from streaming.arrays import Array
-from streaming.errors import CheckpointMismatch, UserCodeError
+from streaming.errors import UserCodeError
+from streaming.fitting import Shape, refuse_misfits
 from streaming.hooks import load_hook
 from streaming.sentence import sentence
 from streaming.settings import Settings
@@ -134,21 +135,15 @@ class Trainer:
         return {name: np.array(variable) for name, variable in self._named.items()}
 
     def load(self, state: Mapping[str, Array]) -> None:
-        """Put saved values back. Raises CheckpointMismatch naming the variable; then nothing has changed."""
-        names = self._named
-        for name, variable in names.items():
-            if name not in state:
-                raise CheckpointMismatch(f"variable {name} is not in the checkpoint; was the model changed?")
-            have, want = state[name], (tuple(variable.shape), np.dtype(variable.dtype))
-            if (have.shape, have.dtype) != want:
-                raise CheckpointMismatch(
-                    f"variable {name}: {have.dtype}{list(have.shape)} saved, {want[1]}{list(want[0])} built"
-                )
-        foreign = sorted(set(state) - set(names))
-        if foreign:
-            raise CheckpointMismatch(f"variable {foreign[0]} of the checkpoint is not in the model")
-        for name, variable in names.items():
+        """Put saved values back. Raises CheckpointMismatch naming the variables; then nothing has changed."""
+        refuse_misfits(state, {name: Shape(np.dtype(v.dtype), tuple(v.shape)) for name, v in self._named.items()})
+        for name, variable in self._named.items():
             variable.assign(state[name])
+
+    def optimizer_names(self) -> set[str]:
+        """Those keys of the state that are the optimizer's."""
+        own = {id(variable) for variable in self.model.optimizer.variables}
+        return {name for name, variable in self._named.items() if id(variable) in own}
 
     def _output_shape(self, size: int) -> tuple[int, ...]:
         """What the model gives for one picture; this also makes the variables of layers that wait for a first call."""

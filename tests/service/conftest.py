@@ -134,7 +134,7 @@ class Sidecar:
         self._loop = asyncio.get_running_loop()
         self._service = service_with(self._settings, self._command, self.watermarks, errands=self._errands)
         server = HttpServer(create_app(self._service.parts), self._settings.service)
-        server.config.port = 0
+        server.config.port = self._settings.service.port
         self._http_server = server
         serving = asyncio.create_task(server.serve())
         while not server.started:

@@ -133,3 +133,34 @@ def test_flags_nest_and_refuse_nonsense() -> None:
     for wrong in (["a"], ["=1"], ["a=1", "a.b=2"]):
         with pytest.raises(SettingsError, match="--set"):
             flags_tree(wrong)
+
+
+def test_adapt_names_what_begins_anew_and_prints_the_checkpoint(
+    penstock: typer.Typer, sidecar: SidecarFactory, tmp_path: Path
+) -> None:
+    (identifier,) = write(tmp_path / "run", ledger_with(trained=range(10)))
+    one = sidecar("well", errands="well,well,misfits")
+    one.reach("training")
+    adapt = ("checkpoints", "adapt", identifier, "--init", "head/*")
+    dry = call(penstock, *adapt, "--dry-run", url=one.url)
+    assert dry.output == "begins anew: head/*\nnothing was done: 7 variables kept, 1 begin anew\n"
+    done = call(penstock, *adapt, url=one.url)
+    newest = one.http.get("/v1/checkpoints").json()["checkpoints"][0]
+    assert (newest["cause"], done.output) == ("adapt", f"{newest['id']}: 7 variables kept, 1 begin anew\n")
+    failed = call(penstock, *adapt, url=one.url)
+    assert (failed.exit_code, "variable head/kernel: another" in failed.stderr) == (1, True)
+
+
+def test_new_run_prints_where_the_checkpoints_are(
+    penstock: typer.Typer, sidecar: SidecarFactory, tmp_path: Path
+) -> None:
+    write(tmp_path / "run", ledger_with(trained=range(10)))
+    one = sidecar("well")
+    one.reach("training")
+    dry = call(penstock, "new-run", "--dry-run", url=one.url)
+    assert dry.output.startswith("1 checkpoints (")
+    assert "kafka.start = earliest" in dry.output
+    done = call(penstock, "new-run", url=one.url)
+    (made,) = (tmp_path / "run" / ".archive").iterdir()
+    assert (done.exit_code, done.output) == (0, f"{made}\n")
+    assert "no checkpoint" in call(penstock, "new-run", url=one.url).output

@@ -222,7 +222,7 @@ from streaming.control.errands import Export
 
 script = "import os, pathlib, sys; from streaming.parent import die_with_parent; die_with_parent();" \\
     "pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); sys.stdin.read(); __import__('signal').pause()"
-errands = Errands([sys.executable, "-c", script, {str(pid)!r}], {{}}, 60)
+errands = Errands([sys.executable, "-c", script, {str(pid)!r}], dict, 60)
 asyncio.run(errands.run(Export(weights="w", directory="d")))
 """
     with subprocess.Popen([sys.executable, "-c", service]) as parent:

@@ -50,7 +50,7 @@ def store(tmp_path: Path) -> CheckpointStore:
     return CheckpointStore(tmp_path / "checkpoints")
 
 
-@pytest.mark.parametrize("cause", ["restore", "requeue", "edit"])
+@pytest.mark.parametrize("cause", ["restore", "requeue", "edit", "adapt"])
 def test_the_model_and_every_other_field_are_kept(store: CheckpointStore, cause: Cause) -> None:
     first, second = commit(store, 1), commit(store, 2)
     derived = derive(store, first, epoch=7, cause=cause)
