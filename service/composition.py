@@ -212,10 +212,10 @@ class Service:
         try:
             self._folder.create()
             await self._lock.acquire()
-            await asyncio.to_thread(self._folder.archive.finish)  # of a service that was killed
             self._live.load()
             self._supervisor.restore_memory()
             self._operations.load()
+            await asyncio.to_thread(self._folder.archive.finish)  # of a service that was killed
             self._desk.take_up()
             self._work.take_up()
         except CheckpointError as error:

@@ -83,6 +83,7 @@ def answered(one: Sidecar) -> Answers:
 
 def refused_in_any_case(one: Sidecar, line: list[str]) -> None:
     """No token, a wrong one, an unknown id, a body that is huge or no text."""
+    one.http.delete(f"/v1/checkpoints/{line[2]}")  # a worker would restore it
     body = {"Content-Type": "application/json"}
     for method, path, _ in operations(api(one)):
         where = path.replace("{id}", line[1])
@@ -91,7 +92,6 @@ def refused_in_any_case(one: Sidecar, line: list[str]) -> None:
         for content in (b'"' + b"x" * (2 << 20) + b'"', b"\x80"):
             one.http.request(method, where, content=content, headers=body)
         one.http.request(method, path.replace("{id}", "nobody"), params={"to": "nobody"}, json={})
-    one.http.delete(f"/v1/checkpoints/{line[2]}")  # a worker would restore it
 
 
 def refused_strangers(one: Sidecar, line: list[str]) -> None:
