@@ -15,7 +15,8 @@ from service.shelf import Shelf
 from service.workroom import workroom
 from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
 from streaming.control.errands import Adapt, Adapted
-from streaming.settings import Settings, settings_digest
+from streaming.settings import Settings
+from streaming.settings_tree import settings_digest
 
 KIND = "adapt"
 FILE = "adapted.safetensors"

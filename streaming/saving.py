@@ -22,7 +22,8 @@ from streaming.learning import Learning
 from streaming.ledger.ledger import Generation
 from streaming.live import Live
 from streaming.new_run import new_run_values
-from streaming.settings import Settings, settings_digest
+from streaming.settings import Settings
+from streaming.settings_tree import settings_digest
 
 WAIT_S = 0.5
 POLL_S = 0.05

@@ -4,7 +4,6 @@ Read once in each composition root: the sidecar merges file, environment and fla
 receives the finished tree over its channel, so no secret stands in an environment or a process list.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -285,11 +284,6 @@ def revealed(settings: Settings) -> dict[str, Any]:
 
     tree: dict[str, Any] = reveal(settings)
     return tree
-
-
-def settings_digest(settings: Settings) -> str:
-    """sha256 over the whole tree, secrets masked: beside what is known of it, a short one could be guessed from it."""
-    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
 
 
 def one_line(error: ValidationError) -> str:

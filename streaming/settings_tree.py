@@ -1,5 +1,6 @@
 """The settings' tree as a list of dotted names, and the tree again with some of them changed. Pure."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -64,3 +65,8 @@ def replaced(settings: Settings, values: Mapping[str, Any]) -> Settings:
 
 APPLIES: dict[str, Applies] = {leaf.name: leaf.applies for leaf in leaves(Settings())}
 LIVE = tuple(name for name, applies in APPLIES.items() if applies == "live")
+
+
+def settings_digest(settings: Settings) -> str:
+    """sha256 over the whole tree, secrets masked: beside what is known of it, a short one could be guessed from it."""
+    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()

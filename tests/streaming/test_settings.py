@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from streaming.errors import SettingsError
-from streaming.settings import Settings, parse_settings, revealed, settings_digest
+from streaming.settings import Settings, parse_settings, revealed
 from streaming.settings_sources import CONFIG_VARIABLE, Given, load, load_settings
-from streaming.settings_tree import replaced
+from streaming.settings_tree import replaced, settings_digest
 
 TENSORFLOW_IO = {"reader": "tensorflow-io"}
 SASL = {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_username": "u"}
