@@ -116,9 +116,11 @@ class WorkerLife:
         await self._watch()
         if self._parked:
             return Ending(Reason.PARKED, "it waits for another configuration", None, False, parked=self._link)
+        words = self._link.last_words()
         await self._hear_last_words()
         ending = self._ending()
-        _log.info("worker_exited", pid=pid, reason=ending.reason, detail=ending.detail)
+        crash = {} if ending.crashed is None else {"last_words": words}
+        _log.info("worker_exited", pid=pid, reason=ending.reason, detail=ending.detail, **crash)
         return ending
 
     def send(self, message: ToWorker) -> bool:

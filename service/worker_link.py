@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import ValidationError
 
+from service.native_output import NativeOutput
 from streaming.control.messages import ToSidecar, ToWorker, decode_to_sidecar, encode
 from streaming.settings_sources import secret_variables
 
@@ -28,6 +29,7 @@ class WorkerLink(asyncio.Protocol):
         self._process: subprocess.Popen[bytes] | None = None
         self._transport: asyncio.Transport | None = None
         self._exit_descriptor = -1
+        self._output = NativeOutput()
         self._received = bytearray()
         self.closed = False
         self.fault: str | None = None
@@ -47,18 +49,23 @@ class WorkerLink(asyncio.Protocol):
         parent is killed when the *thread* that started it ends (prctl(2), PR_SET_PDEATHSIG).
         """
         ours, theirs = socket.socketpair()
+        stderr = self._output.open()
         with theirs:
             try:
                 self._process = subprocess.Popen(
                     [*self._command, "--channel-fd", str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
+                    stderr=stderr,
                     pass_fds=(theirs.fileno(),),
                     start_new_session=True,
                     env=_without_secrets(os.environ),
                 )
             except OSError:
                 ours.close()
+                self._output.close()
                 raise
+            finally:
+                os.close(stderr)
         self._exit_descriptor = os.pidfd_open(self._process.pid)
         loop = asyncio.get_running_loop()
         loop.add_reader(self._exit_descriptor, self._reap)
@@ -69,6 +76,10 @@ class WorkerLink(asyncio.Protocol):
     def exit_code(self) -> int | None:
         """None while it runs; negative: the signal that ended it. Once it is set the process has been reaped."""
         return self._process.returncode if self._process else None
+
+    def last_words(self) -> list[str]:
+        """The newest lines of its stderr, those aside that are known to mean nothing."""
+        return self._output.last_words()
 
     def send(self, message: ToWorker) -> bool:
         """Whether the message went on its way; False when the worker is gone."""
@@ -91,6 +102,7 @@ class WorkerLink(asyncio.Protocol):
         self._on_change()
 
     def close(self) -> None:
+        self._output.close()
         if self._transport is not None:
             self._transport.abort()
 

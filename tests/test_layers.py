@@ -29,7 +29,7 @@ FREE_OF_TENSORFLOW = (
 )
 SERVICE_MAY_USE = (
     *("settings", "settings_sources", "settings_tree", "new_run", "errors", "logs", "ledger", "control"),
-    *("checkpoints", "decided", "flags"),
+    *("checkpoints", "decided", "flags", "native_lines"),
     *(f"kafka.{name}" for name in ("broker", "watch", "headroom", "retention", "contact")),
 )
 

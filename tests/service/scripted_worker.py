@@ -13,6 +13,7 @@ LIVES: one behaviour a life, comma separated, the last one repeated; a life is c
   recreated says Failed: topic-recreated            poisoned  finds a record to quarantine, then crashes
   truncated says Failed: log-truncated             clogged   as well, never done with a Drain
   mortal    as well, dies once it is parked         scheduled as well, with a learning-rate schedule
+  wails     writes to stderr as native code does, and aborts
 FILE gets a line for each message received: its kind, and for a Save its label, for Decide the decision's kind,
 for Change what it says, for Configure the kinds of all decisions, the signal of the crash before, and what was set
 over HTTP.
@@ -27,6 +28,12 @@ import sys
 import time
 
 TICK_S = 0.02
+WAILING = """\
+2026-11-23 18:52:42.101: I tensorflow/core/platform/cpu_feature_guard.cc:210] This TensorFlow binary is optimized to use
+2026-11-23 18:52:43.102: W tensorflow/core/data/x.cc:7] the input is odd
+%3|1700000000.123|FAIL|penstock#consumer-1| [thrd:kafka]: Connect to ipv4#127.0.0.1:1 failed
+libpng warning: strange
+free(): invalid pointer"""
 PICTURES_AT = 3
 PIXEL = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
@@ -72,6 +79,10 @@ class Worker:
             case "commits":
                 self.commit("periodic", [])
                 sys.exit(3)
+            case "wails":
+                sys.stderr.write(WAILING)
+                sys.stderr.flush()
+                os.kill(os.getpid(), signal.SIGABRT)
             case "crashes":
                 os.kill(os.getpid(), signal.SIGSEGV)
             case "silent":
