@@ -94,7 +94,7 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(letters.router(parts.shelf, parts.work, parts.guard))
     app.include_router(offsets.router(parts.edits, parts.work, parts.view, parts.lag, parts.guard))
     app.include_router(new_run.router(parts.new_run, parts.work, parts.guard))
-    app.include_router(operations.router(parts.operations))
+    app.include_router(operations.router(parts.operations, parts.work))
     app.include_router(settings.router(parts.live, parts.view, parts.shelf, parts.guard))
     app.include_router(page.router())
     problems.install(app)
