@@ -100,7 +100,7 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(letters.router(parts.shelf, parts.work, parts.guard))
     app.include_router(offsets.router(parts.edits, parts.work, parts.view, parts.lag, parts.guard))
     app.include_router(new_run.router(parts.new_run, parts.work, parts.guard))
-    app.include_router(operations.router(parts.operations))
+    app.include_router(operations.router(parts.operations, parts.work))
     app.include_router(settings.router(parts.live, parts.view, parts.shelf, parts.guard))
     app.include_router(events.router(parts.name, parts.view, parts.lag, parts.recorder, parts.gallery))
     app.include_router(samples.router(parts.gallery, parts.guard))

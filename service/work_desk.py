@@ -66,6 +66,13 @@ class WorkDesk:
             self._operations.change(operation, OperationState.QUEUED)
         self._begin()
 
+    async def find(self, identifier: str) -> Operation | None:
+        """Of any kind; one that isn't known waits until an earlier service's are read. Raises CheckpointError."""
+        if (known := self._operations.get(identifier)) is not None:
+            return known
+        await self._ours()
+        return self._operations.get(identifier)
+
     async def request(
         self, kind: str, wanted: Request, key: str | None, look: Callable[[], object] = lambda: None
     ) -> Operation:

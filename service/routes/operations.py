@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from service.operation import Operation
 from service.operations import Operations
 from service.problems import HttpProblem, documented
+from service.work_desk import WorkDesk
 
 
 class OperationsBody(BaseModel):
@@ -17,7 +18,7 @@ class OperationsBody(BaseModel):
     operations: list[Operation]
 
 
-def router(operations: Operations) -> APIRouter:
+def router(operations: Operations, work: WorkDesk) -> APIRouter:
     routes = APIRouter(prefix="/v1/operations", tags=["operations"])
 
     @routes.get("", response_model_exclude_none=True)
@@ -25,10 +26,10 @@ def router(operations: Operations) -> APIRouter:
         """Newest first."""
         return OperationsBody(operations=operations.newest_first())
 
-    @routes.get("/{id}", response_model_exclude_none=True, responses=documented(404))
+    @routes.get("/{id}", response_model_exclude_none=True, responses=documented(404, 503))
     async def show_operation(identifier: Annotated[str, Path(alias="id")]) -> Operation:
         """`succeeded` has a result, `failed` a problem."""
-        operation = operations.get(identifier)
+        operation = await work.find(identifier)
         if operation is None:
             text = f"no operation {identifier}; the newest 200 are kept"
             raise HttpProblem(HTTPStatus.NOT_FOUND, "operation-not-found", text)
