@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from rich.console import Console
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _POLL_S = 0.2
@@ -41,13 +42,16 @@ class Client:
         return self._ask("PATCH", path, json=body)
 
     def wait_for(self, operation: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        """The operation once it has ended well."""
-        deadline = time.monotonic() + timeout_s
-        while operation["state"] in ("queued", "running"):
-            if time.monotonic() > deadline:
-                raise OperationFailed(f"operation {operation['id']} is still {operation['state']}")
-            time.sleep(_POLL_S)
-            operation = self.get(f"/v1/operations/{operation['id']}")
+        """The operation once it has ended well; meanwhile a person at a terminal sees what it does, and for how long."""
+        began = time.monotonic()
+        with Console(stderr=True).status("") as seen:
+            while operation["state"] in ("queued", "running"):
+                waited = time.monotonic() - began
+                if waited > timeout_s:
+                    raise OperationFailed(f"operation {operation['id']} is still {operation['state']}")
+                seen.update(f"{operation['kind']} {operation['state']}, {waited:.0f} s")
+                time.sleep(_POLL_S)
+                operation = self.get(f"/v1/operations/{operation['id']}")
         if operation["state"] != "succeeded":
             raise OperationFailed(operation.get("problem", {}).get("detail", f"it was {operation['state']}"))
         return operation

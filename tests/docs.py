@@ -83,7 +83,10 @@ def settings_table() -> str:
 def routes_table(service: Service) -> str:
     """Every route of the application; the first line of its docstring."""
     rows = [
-        ("GET `/`", "The page: state, problems, partitions, recent checkpoints."),
+        (
+            "GET `/`",
+            "The page: state, charts, the way of the data, newest pictures, checkpoints, dead letters, problems, events.",
+        ),
         ("GET `/docs`", "This API, to click through; `/openapi.json` is the contract itself."),
     ]
     for path, methods in create_app(service.parts).openapi()["paths"].items():

@@ -1,6 +1,9 @@
 """The command line against a running service."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -164,3 +167,11 @@ def test_new_run_prints_where_the_checkpoints_are(
     (made,) = (tmp_path / "run" / ".archive").iterdir()
     assert (done.exit_code, done.output) == (0, f"{made}\n")
     assert "no checkpoint" in call(penstock, "new-run", url=one.url).output
+
+
+@pytest.mark.parametrize(("typed", "wanted"), [("penstock ch", "checkpoints"), ("penstock checkpoints re", "restore")])
+def test_the_shell_completes_commands(typed: str, wanted: str) -> None:
+    asked = {"_PENSTOCK_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    command = [str(Path(sys.executable).with_name("penstock"))]
+    done = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, timeout=60, check=True)
+    assert wanted in done.stdout.split()
