@@ -42,7 +42,7 @@ class Client:
         return self._ask("PATCH", path, json=body)
 
     def wait_for(self, operation: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        """The operation once it has ended well; meanwhile a person at a terminal sees what it does, and for how long."""
+        """The operation once it has ended well; meanwhile a person at a terminal sees what it does."""
         began = time.monotonic()
         with Console(stderr=True).status("") as seen:
             while operation["state"] in ("queued", "running"):

@@ -85,7 +85,7 @@ def routes_table(service: Service) -> str:
     rows = [
         (
             "GET `/`",
-            "The page: state, charts, the way of the data, newest pictures, checkpoints, dead letters, problems, events.",
+            "The page: state, charts, the way of the data, newest pictures, checkpoints, problems, events.",
         ),
         ("GET `/docs`", "This API, to click through; `/openapi.json` is the contract itself."),
     ]

@@ -73,6 +73,12 @@ class Service:
             self._process = subprocess.Popen(arguments, env=environment, stdout=log, stderr=log)
 
     @property
+    def pid(self) -> int:
+        """The sidecar's."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def environment(self) -> dict[str, str]:
         """The settings as variables."""
         return self._settings | self._environment
