@@ -7,6 +7,7 @@ from typing import NamedTuple
 from streaming.doctor.finding import Finding, failed, ok, skipped, warning
 from streaming.errors import KafkaUnavailable
 from streaming.kafka.broker import TopicFacts, start_offsets
+from streaming.kafka.contact import check_group
 from streaming.kafka.inspection import Inspection, codecs
 from streaming.kafka.readers import chosen
 from streaming.kafka.retention import RetentionWatch
@@ -96,6 +97,7 @@ def _records(log: Log) -> Finding:
 def _group(settings: Settings, broker: Inspection) -> Finding:
     name = settings.group_id
     try:
+        check_group(settings.kafka, CLIENT, name)
         known = broker.mirrored(name)
     except KafkaUnavailable as error:
         return _refused("group", error, f"grant Describe and Read on consumer group {name} to this user")
@@ -103,7 +105,7 @@ def _group(settings: Settings, broker: Inspection) -> Finding:
     if foreign:
         text = f"{name} carries the positions of another training, {', '.join(sorted(foreign))}"
         return warning("group", text, "give kafka.group_id another name, or leave it unset")
-    return ok("group", f"{name} may be described; {'it has positions' if known else 'it has none yet'}")
+    return ok("group", f"{name} may be described and written; {'it has positions' if known else 'it has none yet'}")
 
 
 def _retention(settings: Settings, broker: Inspection, log: Log, ledger: Ledger | None) -> Finding:
