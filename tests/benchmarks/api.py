@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=7, help="pairs of windows for the step time")
     parser.add_argument("--seconds", type=float, default=12, help="length of a window, and of each look at latencies")
     parser.add_argument("--per-second", type=float, default=50, help="requests a second in those windows")
-    parser.add_argument("--records", type=int, default=20_000, help="records in the topic")
+    parser.add_argument("--records", type=int, default=80_000, help="records in the topic")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     wishes = parser.parse_args()
     settings: dict[str, object] = {"pipeline.image_size": 64, "pipeline.batch_size": 16, "model.width": 24}
@@ -63,8 +63,10 @@ def dummy() -> Iterator[str]:
     command = [sys.executable, "-m", "tests.benchmarks.dummy_server"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        process.kill()
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.kill()
 
 
 def latencies(url: str, seconds: float) -> dict[str, dict[str, float]]:
@@ -91,6 +93,7 @@ def storm(service: Service) -> dict[str, Any]:
     answers = at_once(service.url, CROWD, "/v1/checkpoints", TOKEN)
     statuses = Counter(str(answer.status) for answer, _ in answers)
     operations = {json.loads(body)["id"] for answer, body in answers if answer.status == 202}
+    OUT.print(f"{CROWD} checkpoints asked for at once: {dict(statuses)}")
     return {"statuses": dict(statuses), "operations": len(operations), "slowest_s": max(a.seconds for a, _ in answers)}
 
 
@@ -108,11 +111,13 @@ def cpu(service: Service) -> dict[str, float]:
     idle = (used(service.pid) - began) / 10
     found = {"idle, of a second": 1000 * idle}
     for name, (method, path, body, token) in zip(names, asked, strict=True):
-        client, count = Client(service.url), 100 if body is REFUSED else 300
+        client, count = Client(service.url), 30 if body is REFUSED else 300
         before, since = used(service.pid), time.monotonic()
         statuses = {client.ask(method, path, body, token)[0].status for _ in range(count)}
         spent = used(service.pid) - before - idle * (time.monotonic() - since)
+        client.close()
         found[f"{name} ({', '.join(map(str, sorted(statuses)))})"] = 1000 * max(0.0, spent) / count
+        OUT.print(f"{name}: {time.monotonic() - since:.1f} s for {count} requests")
     return found
 
 
