@@ -6,7 +6,7 @@ import traceback
 
 from streaming.control.errands import Adapt, Answer, Asked, Exported, Refusal
 from streaming.errors import PenstockError, problem_of
-from streaming.parent import die_with_parent
+from streaming.parent import die_with_parent, yield_the_cores
 from streaming.sentence import sentence
 from streaming.settings import parse_settings
 
@@ -22,7 +22,7 @@ def main() -> None:
     asked = Asked.model_validate_json(sys.stdin.buffer.read())
     if os.getppid() != asked.parent:  # it ended before this process could ask to die with it
         return
-    os.nice(NICE)
+    yield_the_cores(NICE)
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the device is the worker's
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.write(reply, _answer(asked).model_dump_json().encode())

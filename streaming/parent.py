@@ -1,6 +1,7 @@
-"""A process that must not outlive the one that started it."""
+"""A process that must not outlive the one that started it, nor keep it from the cores."""
 
 import ctypes
+import os
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -15,3 +16,14 @@ def die_with_parent(expendable: int = 500) -> None:
     score = Path("/proc/self/oom_score_adj")
     with suppress(OSError):  # a container's runtime may have set a higher one, which only it may lower
         score.write_text(str(max(expendable, int(score.read_text()))))
+
+
+def yield_the_cores(nice: int) -> None:
+    """Lower this process' priority; call it before any thread is started.
+
+    A process that leads a session competes as a group of its own where the kernel groups sessions, whatever its nice
+    value; so the group gets the same one. Source: sched(7), "The autogroup feature".
+    """
+    os.nice(nice)
+    with suppress(OSError):  # no such kernel, or a container that may not: then the nice value counts
+        Path("/proc/self/autogroup").write_text(str(nice))

@@ -14,13 +14,14 @@ from streaming.control.messages import Allowance, Configure, Failed, Greeting, P
 from streaming.errors import PenstockError, TrainingStopped, problem_of
 from streaming.kafka.readers import chosen
 from streaming.kafka.watch import Watch
-from streaming.parent import die_with_parent
+from streaming.parent import die_with_parent, yield_the_cores
 from streaming.settings import Settings, parse_settings
 
 if TYPE_CHECKING:
     from streaming.assembly import Standing
 
 IMPORT_S = 300.0
+NICE = 5  # probes and metrics are answered while a step has every core
 CONTACT_S = 6.0  # beyond the wait for a first answer: for a group that no broker coordinates yet, say
 FAILED = 1
 BUG = 70
@@ -31,6 +32,7 @@ _log = structlog.get_logger()
 def main(descriptor: int) -> None:
     """The worker's life; leaves with os._exit, because a blocked read can't be joined."""
     die_with_parent()
+    yield_the_cores(NICE)
     threading.excepthook = _die_of_a_bug
     channel = Channel(descriptor)
     configure = channel.configuration()

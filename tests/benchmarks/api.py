@@ -31,6 +31,8 @@ from tests.line.line import Service, nap
 OUT = Console(stderr=True)
 TOKEN = "the-token-of-the-bench"
 MIXED = ("/livez", "/readyz", "/metrics", "/v1/status", "/v1/checkpoints")
+STRANGE = [("POST", "/v1/pause"), ("POST", "/v1/checkpoints"), ("GET", "/v1/settings"), ("GET", "/livez")]
+"""Without a token."""
 REFUSED = b'"' + b"x" * (2 << 20) + b'"'
 CROWD = 200
 
@@ -73,10 +75,10 @@ def latencies(url: str, seconds: float) -> dict[str, dict[str, float]]:
     """Milliseconds by what is asked, alone and beside slow clients."""
     found = {}
     for path in ("/livez", "/metrics", "/v1/status"):
-        found[path] = spread(paced(url, [path], 40, 2 * seconds))
+        found[path] = spread(paced(url, [("GET", path)], 40, 2 * seconds))
     with Drip(url, CROWD) as drip:
         nap(1)
-        found[f"/livez, {CROWD} slow clients"] = spread(paced(url, ["/livez"], 40, 2 * seconds))
+        found[f"/livez, {CROWD} slow clients"] = spread(paced(url, [("GET", "/livez")], 40, 2 * seconds))
     OUT.print(f"{drip.closed} of {CROWD} slow clients were cut off within {2 * seconds:g} s")
     found["slow clients cut off"] = {"count": drip.closed}
     return found
@@ -128,15 +130,23 @@ def used(pid: int) -> float:
 
 
 def steps(service: Service, nothing: str, wishes: argparse.Namespace) -> dict[str, Any]:
-    """Steps a second under the same load on either server."""
-    ours, theirs = [], []
+    """Steps a second under the same load on either server: what strangers can do, and what a reader may."""
+    rates: dict[str, tuple[list[float], list[float]]] = {"strangers": ([], []), "readers": ([], [])}
     for number in range(wishes.windows):
-        for url, rates in ((service.url, ours), (nothing, theirs)):
-            first, began = service.status()["step"], time.monotonic()
-            paced(url, MIXED, wishes.per_second, wishes.seconds)
-            rates.append((service.status()["step"] - first) / (time.monotonic() - began))
-        OUT.print(f"window {number + 1}: {ours[-1]:.2f} steps/s under load, {theirs[-1]:.2f} beside it")
-    return {"service": ours, "dummy": theirs, "ratio": ratio(ours, theirs)._asdict()}
+        for kind, (ours, theirs) in rates.items():
+            for url, found in ((service.url, ours), (nothing, theirs)):
+                first, began = service.status()["step"], time.monotonic()
+                if kind == "readers":
+                    paced(url, [("GET", path) for path in MIXED], wishes.per_second, wishes.seconds)
+                else:
+                    with Drip(url, CROWD):
+                        paced(url, STRANGE, wishes.per_second, wishes.seconds)
+                found.append((service.status()["step"] - first) / (time.monotonic() - began))
+            OUT.print(f"window {number + 1}, {kind}: {ours[-1]:.2f} steps/s, {theirs[-1]:.2f} beside it")
+    return {
+        kind: {"service": ours, "dummy": theirs, "ratio": ratio(ours, theirs)._asdict()}
+        for kind, (ours, theirs) in rates.items()
+    }
 
 
 def report(found: dict[str, Any]) -> None:
@@ -154,9 +164,10 @@ def report(found: dict[str, Any]) -> None:
     for name, value in found["cpu"].items():
         table.add_row(name, f"{value:.2f}")
     console.print(table)
-    told = found["steps"]["ratio"]
-    text = f"{told['median']:.3f} ({told['least']:.3f} to {told['most']:.3f})"
-    console.print(f"steps a second under requests to the service / to a server that does nothing: {text}")
+    console.print("steps a second under requests to the service / to a server that does nothing:")
+    for kind, rates in found["steps"].items():
+        told = rates["ratio"]
+        console.print(f"  of {kind}: {told['median']:.3f} ({told['least']:.3f} to {told['most']:.3f})")
 
 
 if __name__ == "__main__":

@@ -45,15 +45,15 @@ class Client:
         self._connection.close()
 
 
-def paced(url: str, paths: Sequence[str], per_s: float, seconds: float) -> list[Answer]:
-    """The paths in turn, so many a second, whatever the answers take."""
+def paced(url: str, asked: Sequence[tuple[str, str]], per_s: float, seconds: float) -> list[Answer]:
+    """Methods and paths in turn, so many a second, whatever the answers take."""
     client, answers, began = Client(url), [], time.monotonic()
-    for number, path in enumerate(itertools.cycle(paths)):
+    for number, (method, path) in enumerate(itertools.cycle(asked)):
         due = began + number / per_s
         if due >= began + seconds:
             break
         nap(max(0.0, due - time.monotonic()))
-        answers.append(client.ask("GET", path)[0])
+        answers.append(client.ask(method, path)[0])
     client.close()
     return answers
 
