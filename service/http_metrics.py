@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HttpMetrics:
-    """ASGI middleware."""
+    """ASGI middleware. An endless stream counts until it begins."""
 
     def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
         self._app = app
@@ -23,12 +23,14 @@ class HttpMetrics:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status, start = 500, time.perf_counter()
+        status, start, took = 500, time.perf_counter(), 0.0
 
         async def note_status(message: Message) -> None:
-            nonlocal status
+            nonlocal status, took
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if _is_stream(message):
+                    took = time.perf_counter() - start
             await send(message)
 
         try:
@@ -36,7 +38,11 @@ class HttpMetrics:
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            self._durations.labels(method, route, status).observe(time.perf_counter() - start)
+            self._durations.labels(method, route, status).observe(took or time.perf_counter() - start)
+
+
+def _is_stream(begun: Message) -> bool:
+    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in begun["headers"])
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})

@@ -6,7 +6,7 @@ const CHARTS = [
   { title: "Loss", unit: "", lines: [["loss", ""]], say: short },
   { title: "Mean IoU", unit: "", lines: [["prequential_iou", "before training"], ["holdout_iou", "held out"]], say: share, from: 0 },
   { title: "Lag", unit: "records", lines: [["lag_records", ""]], say: short, from: 0 },
-  { title: "Freshness", unit: "from event to weights", lines: [["freshness_seconds", ""]], say: seconds, from: 0 },
+  { title: "Freshness", unit: "from event to weights", lines: [["freshness_seconds", ""]], say: seconds, from: 0, sparse: true },
 ]
 const HEIGHT = 130
 // Bokeh writes times as UTC; people read their own.
@@ -58,13 +58,19 @@ function joined(old, fresh) {
   return { ...fresh, at: [...old.at.slice(from, kept), ...fresh.at], series }
 }
 
+// A value that comes with a step only holds until the next one.
+function held(values) {
+  let last = NaN
+  return values.map(value => (last = value ?? last))
+}
+
 function draw() {
   cards.forEach(tell)
   if (!tiers || !drawn) return
   const tier = tiers[range], end = local(tiers[0].at.at(-1) ?? 0)
   for (const card of cards) {
     const data = { x: tier.at.map(local) }
-    for (const [name] of card.lines) data[name] = tier.series[name].map(value => value ?? NaN)
+    for (const [name] of card.lines) data[name] = card.sparse ? held(tier.series[name]) : tier.series[name].map(value => value ?? NaN)
     card.source.data = data
     card.figure.x_range.setv({ start: end - 1000 * tier.step_s * tier.most, end })
   }
@@ -75,8 +81,8 @@ function tell(card) {
   const index = card.hovered, tier = tiers?.[index === null ? 0 : range]
   if (!tier) return
   const place = index === null ? tier.at.length - 1 : index
-  const values = card.lines.map(([name]) => tier.series[name][place])
-  card.value.textContent = values.every(value => value === null || value === undefined) ? "–" : values.map(value => card.say(value)).join(" · ")
+  const values = card.lines.map(([name]) => (card.sparse ? held(tier.series[name])[place] : tier.series[name][place]))
+  card.value.textContent = values.every(value => value === null || value === undefined || Number.isNaN(value)) ? "–" : values.map(value => card.say(value)).join(" · ")
   card.when.textContent = index === null ? card.unit : moment(1000 * tier.at[place])
   card.plot.ariaLabel = `${card.title} over time, now ${card.value.textContent} ${card.unit}`
 }

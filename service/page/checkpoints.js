@@ -59,7 +59,7 @@ function actions(one) {
         notice(`${one.id} is ${one.pinned ? "kept as long as the rules say" : "kept for ever"}`, "good")
         await showCheckpoints()
       })),
-    action("Export", one, button => slow(button, "export", "Export", result => result.path ?? result.directory ?? "done")),
+    action("Export", one, button => slow(button, "export", "Export", result => result.directory)),
   ]
 }
 

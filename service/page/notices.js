@@ -42,6 +42,10 @@ export async function follow(operation, title, told) {
     }
     line.say(`${title}: ${operation.state}…`)
     await new Promise(resolve => setTimeout(resolve, POLL_MS))
-    operation = await call("GET", `v1/operations/${operation.id}`).catch(() => operation) // it may be starting again
+    try {
+      operation = await call("GET", `v1/operations/${operation.id}`)
+    } catch (error) {
+      if (error.status === 404) return line.say(`${title}: the service knows nothing of it any more`, "bad")
+    } // else it may be starting again
   }
 }

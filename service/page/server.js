@@ -2,9 +2,15 @@
 import { at } from "./dom.js"
 
 const KEY = `penstock-token ${location.pathname}`
+const WHAT_FOR = at("token-text").textContent
 let asking = null
 
-export class Refused extends Error {}
+export class Refused extends Error {
+  constructor(message, status = null) {
+    super(message)
+    this.status = status
+  }
+}
 export class TokenNeeded extends Refused {}
 
 export async function call(method, path, body, { ask = true } = {}) {
@@ -16,7 +22,7 @@ export async function call(method, path, body, { ask = true } = {}) {
       continue
     }
     const content = answer.status === 204 ? null : await answer.json().catch(() => null)
-    if (!answer.ok) throw new Refused(content?.detail ?? `the service answered ${answer.status}`)
+    if (!answer.ok) throw new Refused(content?.detail ?? `the service answered ${answer.status}`, answer.status)
     return content
   }
 }
@@ -40,7 +46,7 @@ async function send(method, path, body) {
 function askForToken(wrong) {
   asking ??= new Promise(resolve => {
     const dialog = at("token-dialog"), field = at("token")
-    at("token-text").textContent = wrong || hasToken() ? "That is not the service's token." : dialog.dataset.text ??= at("token-text").textContent
+    at("token-text").textContent = wrong || hasToken() ? "That is not the service's token." : WHAT_FOR
     field.value = ""
     dialog.returnValue = ""
     dialog.showModal()

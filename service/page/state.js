@@ -22,7 +22,7 @@ function lag(s) {
 
 function behind(s) {
   const records = lag(s)
-  if (records === null || !s.partitions.length) return "and the log's end is not known yet"
+  if (records === null || !s.partitions.length) return "the log's end is not known yet"
   return records ? `${plural(records, "record")} behind` : "level with the topic"
 }
 
@@ -33,12 +33,12 @@ export function showState(s) {
   document.title = `${s.state === "training" ? "" : `${s.state} · `}${s.name} · penstock`
   at("chip").textContent = s.state
   at("chip").className = `chip ${s.degraded ? "bad" : COLOUR[s.state] ?? "busy"}`
-  at("sentence").textContent = MEANING[s.state](s)
+  at("sentence").textContent = s.degraded ? `Degraded, ${s.state}: ${s.degraded.detail}. It goes on by itself once that is over.` : MEANING[s.state](s)
   at("facts").textContent = facts(s).join(" · ")
   at("pause").hidden = s.desired_state !== "running" || s.state === "failed"
   at("resume").hidden = s.desired_state !== "paused"
   at("start").hidden = s.desired_state !== "stopped"
-  at("stop").hidden = s.desired_state === "stopped" || s.state === "failed"
+  at("stop").hidden = s.state === "stopped" || s.state === "failed"
   at("checkpoint").hidden = ["stopped", "failed"].includes(s.state)
 }
 

@@ -2,10 +2,10 @@
 import { at, make, plural, seconds, whole } from "./dom.js"
 
 const STAGES = [
-  ["waiting", "in the topic", p => (p.log_end === null ? null : Math.max(0, p.log_end - Math.max(p.fetched, p.position)))],
-  ["fetched", "fetched", p => Math.max(0, p.fetched - p.position)],
-  ["trained", "trained, not saved", p => Math.max(0, p.position - p.checkpointed)],
   ["saved", "saved", p => Math.max(0, p.checkpointed - p.origin)],
+  ["trained", "trained, not saved", p => Math.max(0, p.position - p.checkpointed)],
+  ["fetched", "fetched", p => Math.max(0, p.fetched - p.position)],
+  ["waiting", "in the topic", p => (p.log_end === null ? null : Math.max(0, p.log_end - Math.max(p.fetched, p.position)))],
 ]
 const rows = new Map()
 
@@ -35,8 +35,8 @@ function row(partition) {
 
 function update({ head, bar, parts, numbers, offsets }, p) {
   const counts = STAGES.map(([, , count]) => count(p))
-  const places = [p.log_end, Math.max(p.fetched, p.position), p.position, p.checkpointed]
-  const names = ["log end", "up to", "up to", "up to"]
+  const places = [p.checkpointed, p.position, Math.max(p.fetched, p.position), p.log_end]
+  const names = ["up to", "up to", "up to", "log end"]
   counts.forEach((count, index) => {
     parts[index].style.flexGrow = Math.log2(1 + (count ?? 0))
     numbers[index].textContent = whole(count)

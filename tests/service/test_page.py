@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from streaming.checkpoints.store import CheckpointStore
 from streaming.demo.ports import free_port
 from tests.service.checkpoints import ledger_with, write
-from tests.service.conftest import Sidecar, SidecarFactory
+from tests.service.conftest import Sidecar, SidecarFactory, eventually
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 TOKEN = "the-token-of-this-test"
@@ -58,6 +58,14 @@ def line(tmp_path: Path) -> list[str]:
     return write(tmp_path / "run", ledger_with(trained=range(10)), ledger_with(trained=range(20)))
 
 
+INK = "all => all.some(c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v))"
+
+
+def drawn(page: Page) -> int:
+    """How many charts have anything in them."""
+    return sum(bool(plot.locator("canvas").evaluate_all(INK)) for plot in page.locator(".plot").all())
+
+
 def press(page: Page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).click()
 
@@ -87,7 +95,7 @@ def test_pause_resume_checkpoint_and_restore_by_clicking(
 
     press(page, "Take a checkpoint")
     expect(notices).to_contain_text("is taken")
-    assert "checkpoint succeeded" in page.locator("#happenings").inner_text()
+    expect(page.locator("#happenings")).to_contain_text("checkpoint succeeded")
 
     press(page, f"Restore… {line[0]}")
     expect(page.locator("#consequences")).to_contain_text("10 records will be trained again")
@@ -150,6 +158,12 @@ def test_a_problem_is_answered_by_its_button(sidecar: SidecarFactory, visit: Ope
     assert one.status()["problems"] == []
 
 
+def test_a_broker_that_is_away_is_the_first_thing_it_says(sidecar: SidecarFactory, visit: Open) -> None:
+    one = sidecar("degraded")
+    one.reach("training")
+    expect(visit(one).locator("#sentence")).to_contain_text("broker away")
+
+
 def test_what_others_have_written_is_text(sidecar: SidecarFactory, visit: Open, line: list[str]) -> None:
     one = sidecar("well")
     one.reach("training")
@@ -164,12 +178,14 @@ def test_it_fits_every_screen_in_both_schemes(
     sidecar: SidecarFactory, visit: Open, width: int, line: list[str]
 ) -> None:
     one = sidecar("well")
+    one.watermarks.ends = {0: 1_000_000}
     one.reach("training")
     papers = set()
     for scheme in ("light", "dark"):
         page = visit(one, width, scheme)
         expect(page.locator("#checkpoints tbody tr")).to_have_count(2)
         expect(page.locator("#pictures figure")).to_have_count(4)
+        eventually(lambda page=page: drawn(page) == 4)  # the scripted worker tells nothing of freshness
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         papers.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert len(papers) == 2
