@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --all-groups --extra demo
 
-SLOW_LINES := $(addprefix tests/line/test_,answers.py deterministic.py native_crash.py topic_life.py truncated.py)
+SLOW_LINES := $(addprefix tests/line/test_,answers.py deterministic.py model_life.py native_crash.py secure.py topic_life.py truncated.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test test-plain test-faults test-slow mutants soak lint format bench bench-recovery bench-stall bench-api clean
@@ -32,7 +32,7 @@ test-plain: env ## the quick tier: no TensorFlow, no broker
 test-faults: env ## whatever breaks: 20 kills, disks, brokers, processes; under 25 minutes, ends with a table
 	@$(RUN) pytest --faults -v -n 2 --maxschedchunk 1 tests/faults
 
-test-slow: env ## whole lives that take minutes each: bitwise equal weights, native crashes, truncation, answers
+test-slow: env ## whole lives that take minutes each: bitwise equal weights, native crashes, truncation, answers, logins, adapted models
 	@$(RUN) pytest --faults -v -n 2 --maxschedchunk 1 $(SLOW_LINES)
 
 mutants: env ## deliberate mistakes, and the tests that notice them
