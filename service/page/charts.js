@@ -1,5 +1,5 @@
 // Values over time, drawn by Bokeh; the history comes with the first event, then a point every two seconds.
-import { at, clock, make, moment, seconds, share, short } from "./dom.js"
+import { at, make, moment, seconds, share, short } from "./dom.js"
 
 const CHARTS = [
   { title: "Throughput", unit: "records/s", lines: [["records_per_s", ""]], say: short, from: 0 },

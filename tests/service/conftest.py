@@ -18,6 +18,7 @@ from service.composition import Service
 from service.server import HttpServer
 from streaming.kafka.headroom import Headroom
 from streaming.settings import Settings, parse_settings
+from tests.service.checkpoints import ledger_with, write
 
 SCRIPTED_WORKER = Path(__file__).parent / "scripted_worker.py"
 SCRIPTED_ERRAND = Path(__file__).parent / "scripted_errand.py"
@@ -185,6 +186,18 @@ def sidecar(tmp_path: Path) -> Iterator[SidecarFactory]:
     yield start
     for one in started:
         one.__exit__()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """The checkpoint directory of `sidecar`."""
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def line(run: Path) -> list[str]:
+    """Two checkpoints: the older one has trained [0, 10), the newer one [0, 20)."""
+    return write(run, ledger_with(trained=range(10)), ledger_with(trained=range(20)))
 
 
 @pytest.fixture(scope="module")

@@ -10,20 +10,9 @@ import pytest
 from service.folder import ServiceFolder
 from streaming.checkpoints.derive import derive
 from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
-from tests.service.checkpoints import ledger_with, write
 from tests.service.conftest import Sidecar, SidecarFactory, eventually
 from tests.service.test_http import assert_problem
 from tests.streaming.checkpoints.disks import flip
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return tmp_path / "run"
-
-
-@pytest.fixture
-def line(run: Path) -> list[str]:
-    return write(run, ledger_with(trained=range(10)), ledger_with(trained=range(20)))
 
 
 def adapt(one: Sidecar, identifier: str, **body: object) -> httpx.Response:

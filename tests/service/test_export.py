@@ -16,25 +16,14 @@ from service.exports import MANIFEST, Exports
 from service.folder import ServiceFolder
 from streaming.checkpoints.durable import TEMPORARY
 from streaming.checkpoints.store import MODEL_FILE, CheckpointStore
-from tests.service.checkpoints import ledger_with, write
 from tests.service.conftest import Sidecar, SidecarFactory, eventually
 from tests.service.test_http import assert_problem
 from tests.streaming.checkpoints.disks import FailingDisk, flip
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return tmp_path / "run"
-
-
-@pytest.fixture
 def exports(tmp_path: Path) -> Path:
     return tmp_path / "exports"
-
-
-@pytest.fixture
-def line(run: Path) -> list[str]:
-    return write(run, ledger_with(trained=range(10)), ledger_with(trained=range(20)))
 
 
 def export(one: Sidecar, identifier: str, **headers: str) -> httpx.Response:

@@ -8,18 +8,7 @@ import pytest
 from service.folder import ServiceFolder
 from streaming.checkpoints.manifest import parse_id
 from streaming.checkpoints.store import CheckpointStore
-from tests.service.checkpoints import ledger_with, write
 from tests.service.conftest import SidecarFactory, eventually
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return tmp_path / "run"
-
-
-@pytest.fixture
-def line(run: Path) -> list[str]:
-    return write(run, ledger_with(trained=range(10)), ledger_with(trained=range(20)))
 
 
 def kept(folder: Path) -> list[str]:

@@ -9,7 +9,6 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from streaming.checkpoints.store import CheckpointStore
 from streaming.demo.ports import free_port
-from tests.service.checkpoints import ledger_with, write
 from tests.service.conftest import Sidecar, SidecarFactory, eventually
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -50,12 +49,6 @@ def visit(browser: Browser) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert wrong == []
-
-
-@pytest.fixture
-def line(tmp_path: Path) -> list[str]:
-    """Two checkpoints: the older one has trained [0, 10), the newer one [0, 20)."""
-    return write(tmp_path / "run", ledger_with(trained=range(10)), ledger_with(trained=range(20)))
 
 
 INK = "all => all.some(c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v))"

@@ -24,11 +24,6 @@ from tests.streaming.checkpoints.disks import flip
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return tmp_path / "run"
-
-
-@pytest.fixture
 def line(run: Path) -> list[str]:
     """Two checkpoints: the older one has trained [0, 10), the newer one [0, 20) and more, with a hole at 12."""
     newer = ledger_with(trained=[*range(12), *range(13, 20)], lost=range(20, 25), dead_lettered=[25])
