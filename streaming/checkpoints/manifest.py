@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import re
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -158,20 +159,25 @@ class Manifest(ManifestFields):
 
         Raises CheckpointDamaged if it isn't what was written, and CheckpointError for a format of a later release.
         """
-        try:
-            tree = json.loads(content)
-            claimed = tree.pop("sha256")
-            if claimed != _digest(tree):
-                raise CheckpointDamaged(f"{MANIFEST_FILE} does not match its own sha256")
-            version = tree["format_version"]
-            if version not in range(1, FORMAT_VERSION + 1):
-                raise CheckpointError(
-                    f"the checkpoint has format version {version}, this release reads up to {FORMAT_VERSION}: "
-                    "upgrade penstock"
-                )
-            return cls.model_validate_json(content)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise CheckpointDamaged(f"{MANIFEST_FILE} can't be read: {error}") from error
+        return _decode(content)
+
+
+@lru_cache(maxsize=256)  # lists read every manifest at every call, and none ever changes
+def _decode(content: bytes) -> Manifest:
+    try:
+        tree = json.loads(content)
+        claimed = tree.pop("sha256")
+        if claimed != _digest(tree):
+            raise CheckpointDamaged(f"{MANIFEST_FILE} does not match its own sha256")
+        version = tree["format_version"]
+        if version not in range(1, FORMAT_VERSION + 1):
+            raise CheckpointError(
+                f"the checkpoint has format version {version}, this release reads up to {FORMAT_VERSION}: "
+                "upgrade penstock"
+            )
+        return Manifest.model_validate_json(content)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointDamaged(f"{MANIFEST_FILE} can't be read: {error}") from error
 
 
 def _digest(tree: dict[str, Any]) -> str:

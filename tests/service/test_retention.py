@@ -109,20 +109,26 @@ def test_status_and_metrics_tell_the_headroom_also_while_paused(sidecar: Sidecar
     service.reach("paused")
     service.watermarks.ends = {0: 10**9}
     assert headroom(service) is None
-    assert 'penstock_retention_headroom_seconds{partition="0",topic="pets"} NaN' in service.http.get("/metrics").text
+    eventually(lambda: scraped(service) == "NaN")
 
     service.watermarks.left = {0: Headroom(1234.5678, 0.1)}
     assert eventually(lambda: headroom(service)) == 1234.568
     (problem,) = eventually(lambda: service.status()["problems"])
     assert (problem["type"], service.status()["degraded"]) == ("retention-near", None)
     assert problem["remedies"]
-    text = service.http.get("/metrics").text
-    assert 'penstock_retention_headroom_seconds{partition="0",topic="pets"} 1234.5678' in text
+    eventually(lambda: scraped(service) == "1234.5678")
 
     service.watermarks.left = {0: Headroom(math.inf, 1.0)}
     eventually(lambda: headroom(service) is None)
     eventually(lambda: not service.status()["problems"])
-    assert 'penstock_retention_headroom_seconds{partition="0",topic="pets"} +Inf' in service.http.get("/metrics").text
+    eventually(lambda: scraped(service) == "+Inf")
+
+
+def scraped(service: Sidecar) -> str:
+    """The exposition is up to a second old."""
+    name = 'penstock_retention_headroom_seconds{partition="0",topic="pets"} '
+    lines = service.http.get("/metrics").text.splitlines()
+    return next((line.removeprefix(name) for line in lines if line.startswith(name)), "")
 
 
 def headroom(service: Sidecar) -> float | None:
