@@ -40,9 +40,11 @@ class NativeOutput:
         return theirs
 
     def last_words(self) -> list[str]:
-        """The last lines that say something, and what has been written and not read so far."""
-        while self._descriptor is not None and self._read():
-            continue
+        """The last lines that say something, and what has been written and not read so far: a pipe full at most, since
+        a process that the worker left behind may write for ever."""
+        for _ in range(PIPE_BYTES // MOST_BYTES):
+            if self._descriptor is None or not self._read():
+                break
         self._flush()
         return list(self._last)
 
@@ -52,6 +54,8 @@ class NativeOutput:
             asyncio.get_running_loop().remove_reader(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = None
+            for level, budget in self._budgets.items():
+                _tell_dropped(level, budget)
 
     def _read(self) -> bool:
         """Whether there may be more."""
@@ -86,8 +90,7 @@ class NativeOutput:
         budget = self._budgets.setdefault(line.level, _Budget(self._clock))
         if not budget.take():
             return
-        if dropped := budget.dropped():
-            _log.warning("native_output_dropped", process="worker", lines=dropped, of_level=line.level)
+        _tell_dropped(line.level, budget)
         _tell(line)
 
 
@@ -114,6 +117,11 @@ class _Budget:
         """Since the last time it was asked."""
         dropped, self._dropped = self._dropped, 0
         return dropped
+
+
+def _tell_dropped(level: str, budget: _Budget) -> None:
+    if dropped := budget.dropped():
+        _log.warning("native_output_dropped", process="worker", lines=dropped, of_level=level)
 
 
 def _tell(line: NativeLine) -> None:

@@ -63,7 +63,7 @@ def _parsed(line: str) -> NativeLine:
         return NativeLine(_LEVELS[match[1]], "tensorflow", match[3], match[2])
     if match := _LIBRDKAFKA.fullmatch(line):
         return NativeLine(_severity(int(match[1])), "librdkafka", match[4], f"{match[2]} {match[3]}")
-    if line.startswith(("Traceback (", "Fatal Python error", "Current thread ", '  File "')):
+    if line.startswith(("Traceback (", "Fatal Python error", "Current thread ", "Thread 0x", '  File "')):
         return NativeLine("error", "python", line)
     return NativeLine("error" if _LAST_WORDS.match(line) else "info", "other", line)
 

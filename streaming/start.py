@@ -55,7 +55,7 @@ def main(descriptor: int) -> None:
 
 def _live(first: Configure, channel: Channel) -> None:
     """From one configuration to the next, for as long as it is only parked in between. The model is built once."""
-    logs.configure("info", "worker")
+    logs.configure("info", "worker", logs.take_stdout())
     wake = threading.Event()
     channel.start(on_command=wake.set)
     standing: Standing | None = None
@@ -93,8 +93,8 @@ def _watch(settings: Settings, wake: threading.Event) -> Watch:
 
 def _prepare(settings: Settings, configure: Configure, channel: Channel) -> "Standing":
     channel.send(Allowance(state=WorkerState.STARTING, seconds=IMPORT_S, doing="importing TensorFlow"))
-    # TensorFlow prints every reader setting, passwords included, below level 1, and noise for every range below 3.
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = max("1", os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"))
+    # TensorFlow prints every reader setting, passwords included, below level 1, and warnings for every range below 2.
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = max("1", os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"))
     from streaming.assembly import prepare
 
     return prepare(settings, configure.crashed is not None, channel)

@@ -93,17 +93,7 @@ class Broker:
         """The topic's identity and partitions, once its existence and the right to read it are certain."""
         name = self._kafka.topic
         with self._asking(f"topic {name}"):
-            described = self._admin.describe_topics([name])[0]
-            code = described["error_code"]
-            if code == UNKNOWN_TOPIC:
-                raise TopicMissing(f"topic {name} does not exist; create it, or correct kafka.topic")
-            if code == TOPIC_DENIED:
-                raise RightMissing(f"no right to describe topic {name}; grant Describe and Read to this user")
-            if code != 0:
-                raise KafkaUnavailable(f"topic {name}: the broker answers error {code}")
-            rights = described.get("authorized_operations")
-            if rights is not None and "READ" not in {str(getattr(right, "name", right)).upper() for right in rights}:
-                raise RightMissing(f"no right to read topic {name}; grant Read to this user")
+            described = self._described(name, "Read", "kafka.topic")
             cluster = self._admin.describe_cluster()["cluster_id"]
         numbers = tuple(sorted(partition["partition_index"] for partition in described["partitions"]))
         return TopicFacts(Generation(cluster, name, str(described["topic_id"])), numbers)
@@ -184,6 +174,21 @@ class Broker:
         with self._asking(f"offsets of topic {self._kafka.topic}"):
             answer = self._admin.list_partition_offsets(asked, isolation_level=isolation, timeout_ms=REQUEST_TIMEOUT_MS)
         return {tp.partition: found.offset for tp, found in answer.items()}
+
+    def _described(self, topic: str, right: str, setting: str) -> dict[str, Any]:
+        """What the broker tells of a topic on which this user has the right. Raises TopicMissing, RightMissing."""
+        described: dict[str, Any] = self._admin.describe_topics([topic])[0]
+        code = described["error_code"]
+        if code == UNKNOWN_TOPIC:
+            raise TopicMissing(f"topic {topic} does not exist; create it, or correct {setting}")
+        if code == TOPIC_DENIED:
+            raise RightMissing(f"no right to describe topic {topic}; grant Describe and {right} to this user")
+        if code != 0:
+            raise KafkaUnavailable(f"topic {topic}: the broker answers error {code}")
+        rights = described.get("authorized_operations")
+        if rights is not None and right.upper() not in {str(getattr(each, "name", each)).upper() for each in rights}:
+            raise RightMissing(f"no right to {right.lower()} topic {topic}; grant {right} to this user")
+        return described
 
     @contextmanager
     def _asking(self, what: str) -> Iterator[None]:

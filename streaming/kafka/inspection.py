@@ -8,7 +8,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import CorruptRecordError
 
 from streaming.errors import KafkaUnavailable
-from streaming.kafka.broker import TOPIC_DENIED, UNKNOWN_TOPIC, Broker, translated
+from streaming.kafka.broker import Broker, translated
 from streaming.kafka.consumer import open_consumer
 from streaming.settings import KafkaSettings
 
@@ -33,17 +33,7 @@ class Inspection(Broker):
     def check_writable(self, topic: str) -> None:
         """Raises KafkaUnavailable when the topic is missing, or this user may not write to it."""
         with translated(f"topic {topic}"):
-            described = self._admin.describe_topics([topic])[0]
-        code = described["error_code"]
-        if code == UNKNOWN_TOPIC:
-            raise KafkaUnavailable(f"topic {topic} does not exist")
-        if code == TOPIC_DENIED:
-            raise KafkaUnavailable(f"no right to describe topic {topic}")
-        if code != 0:
-            raise KafkaUnavailable(f"topic {topic}: the broker answers error {code}")
-        rights = described.get("authorized_operations")
-        if rights is not None and "WRITE" not in {str(getattr(right, "name", right)).upper() for right in rights}:
-            raise KafkaUnavailable(f"no right to write to topic {topic}")
+            self._described(topic, "Write", "kafka.dead_letter_topic")
 
 
 def codecs(kafka: KafkaSettings, client_id: str, logs: Mapping[int, tuple[int, int]]) -> set[str]:

@@ -44,6 +44,7 @@ def test_a_crashing_workers_words_are_events_and_its_last_ones_stand_beside_its_
         ("%7|1700000000.1|CONF|c| value", "debug", "librdkafka"),
         ("Fatal Python error: Segmentation fault", "error", "python"),
         ("python: a.c:3: f: Assertion `x' failed.", "error", "other"),
+        ("Thread 0x00007f2a (most recent call first):", "error", "python"),
         ("anything else", "info", "other"),
     ],
 )
@@ -78,3 +79,5 @@ def test_a_flood_is_bounded_counted_and_its_end_kept() -> None:
     assert len([each for each in told if each["event"] == "native_output"]) == BURST
     assert len(words) == LAST_WORDS
     assert f"line {3 * BURST - 1}" in words
+    (dropped,) = [each for each in told if each["event"] == "native_output_dropped"]  # told at the end at the latest
+    assert dropped["lines"] >= 2 * BURST
