@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from tests.docs import README, ROOT, RUNBOOK
 
@@ -29,7 +30,10 @@ def known_metrics() -> set[str]:
     """Those of the README's tested table, and what the rules record."""
     table = README.read_text().partition("<!-- metrics -->")[2].partition("<!-- /metrics -->")[0]
     recorded = {rule["record"] for rule in rules("rules.yml")}
-    return set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) | recorded | {"up"}
+    registry = CollectorRegistry()
+    ProcessCollector(namespace="penstock_worker", registry=registry)
+    process = {sample.name for family in registry.collect() for sample in family.samples}
+    return set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) | recorded | process
 
 
 def named_metrics(expression: str) -> set[str]:
