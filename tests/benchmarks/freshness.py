@@ -26,7 +26,7 @@ from streaming.demo.sources import Record
 from streaming.records.example import encode_example
 from streaming.settings import KafkaSettings
 from streaming.settings_sources import load_settings
-from tests.line.line import Service, nap, settled
+from tests.line.line import Service, lag, nap, settled
 
 OUT = Console(stderr=True)
 DRAWN = 200
@@ -102,8 +102,8 @@ def measured(case: Case, drawn: list[Record], servers: str, directory: Path, sec
     settings |= {"model.width": case.width, "pipeline.linger_s": LINGER_S, "checkpoint.interval_s": 60}
     directory.mkdir()
     with Service(directory, servers, topic, settings) as service, Sending(kafka, drawn, case.per_s):
-        service.until(lambda status: settled(status) >= WARM_UP_RECORDS and status["state"] == "training")
-        nap(10)  # what had gathered while it started has been trained
+        service.until(lambda status: settled(status) >= WARM_UP_RECORDS and lag(status) <= 2 * case.per_s)
+        nap(10)  # the oldest of what had gathered while it started are past
         before = seen(service.url)
         nap(seconds)
         after = seen(service.url)
