@@ -8,7 +8,7 @@ RUN := $(UV) run --frozen --all-groups --extra demo
 SLOW_LINES := $(addprefix tests/line/test_,answers.py deterministic.py model_life.py native_crash.py secure.py topic_life.py truncated.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-plain test-faults test-slow mutants soak lint format bench bench-recovery bench-stall bench-api clean
+.PHONY: help env demo test test-plain test-faults test-slow mutants soak lint format bench bench-recovery bench-stall bench-api bench-freshness clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ bench-stall: env ## how long training stands still for a checkpoint
 
 bench-api: env ## what probes and callers wait for while it trains, and what they cost it
 	@$(RUN) python -m tests.benchmarks.api
+
+bench-freshness: env ## how old a record is when the weights have learnt it
+	@$(RUN) python -m tests.benchmarks.freshness
 
 clean: ## remove what was built here
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache dist
