@@ -2,13 +2,22 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 
+from service.folder import StateFile
+from service.gallery import Gallery
 from service.history import SERIES, History, Point, Tier
+from service.journal import Happening, Journal
+from service.lag import Lag
+from service.operations import Operations
+from service.recorder import Recorder
+from service.routes.broadcast import Broadcast
 from service.routes.events import MOST_LISTENERS
 from service.tape import Tape
+from service.worker_view import WorkerView
 from tests.service.conftest import Sidecar, SidecarFactory, eventually
 from tests.service.test_http import assert_problem
 
@@ -95,6 +104,27 @@ def test_a_stream_ends_with_the_service(sidecar: SidecarFactory) -> None:
         next(events)
         one.stop()
         assert "opening" not in [name for name, _ in events]
+
+
+def test_listeners_share_what_is_made_once_and_a_slow_one_is_told_what_it_missed(tmp_path: Path) -> None:
+    view, lag = WorkerView(stall_s=10), Lag()
+    recorder = Recorder(view, lag, Operations(StateFile(tmp_path / "operations.json")), Journal(view))
+    broadcast = Broadcast("pets", view, lag, recorder, Gallery())
+
+    def happens(text: str) -> None:
+        recorder.journal.happenings.add(Happening(1.7e9, "state", text, bad=False))
+        recorder.looks += 1
+
+    opening, slow = broadcast.after(None)
+    assert broadcast.after(None)[0] is opening
+    happens("one")
+    first, quick = broadcast.after(slow)
+    assert broadcast.after(slow)[0] is first
+    happens("two")
+    assert b"one" not in broadcast.after(quick)[0]
+    told, caught_up = broadcast.after(slow)
+    assert told.index(b'"one"') < told.index(b'"two"')
+    assert caught_up == broadcast.after(quick)[1]
 
 
 def test_pictures_need_the_token_and_come_newest_first(sidecar: SidecarFactory) -> None:
