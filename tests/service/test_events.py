@@ -18,8 +18,10 @@ from service.routes.broadcast import Broadcast
 from service.routes.events import MOST_LISTENERS
 from service.tape import Tape
 from service.worker_view import WorkerView
+from streaming.control.messages import Problem, WorkerState
 from tests.service.conftest import Sidecar, SidecarFactory, eventually
 from tests.service.test_http import assert_problem
+from tests.service.test_metrics import frame
 
 TOKEN = "the-token-of-this-test"
 
@@ -71,6 +73,34 @@ def test_what_happens_is_told_once_to_each_listener(sidecar: SidecarFactory) -> 
     past = until(one, "opening")["opening"]["happenings"]
     assert [each["text"] for each in past].count(made["text"]) == 1
     assert [each["number"] for each in past] == sorted({each["number"] for each in past})
+
+
+def test_a_problem_is_told_again_when_it_spreads_and_is_over_when_a_worker_says_so() -> None:
+    view = WorkerView(stall_s=10)
+    journal = Journal(view)
+
+    def told(detail: str = "", facts: dict[str, Any] | None = None) -> list[str]:
+        """Of a look at a worker with this problem, or with none."""
+        problem = Problem(type="data-lost", detail=detail, since=1.7e9, facts=facts or {})
+        view.report(frame().model_copy(update={"problems": [problem] if facts else []}))
+        return looked()
+
+    def looked() -> list[str]:
+        before = journal.happenings.newest
+        journal.look([])
+        return [each.item.text for each in journal.happenings.after(before) if each.item.about == "problem"]
+
+    assert told("in 4 h: 1", {"partitions": [1]}) == ["data-lost: in 4 h: 1"]
+    assert told("in 3 h: 1", {"partitions": [1]}) == []
+    assert told("in 2 h: 0", {"partitions": [0, 1]}) == ["data-lost: in 2 h: 0"]
+    assert told("in 2 h: 0", {"partitions": [0]}) == []
+    assert told("in 1 h: 1", {"partitions": [1, 0]}) == []
+    view.end(WorkerState.RESTARTING, "a worker ended")
+    assert looked() == []
+    assert told("in 1 h: 1", {"partitions": [1, 0]}) == []
+    assert told() == ["data-lost is over"]
+    assert told("9 gone", {"topic_id": "id", "before": {"0": 9}}) == ["data-lost: 9 gone"]
+    assert told("12 gone", {"topic_id": "id", "before": {"0": 12}}) == ["data-lost: 12 gone"]
 
 
 def test_a_worker_that_ends_by_itself_is_an_event_to_look_into(sidecar: SidecarFactory) -> None:
