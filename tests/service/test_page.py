@@ -157,7 +157,7 @@ def test_headlines_of_the_charts_and_the_sentence_are_of_one_status(sidecar: Sid
     one.reach("training")
     page = visit(one)
     page.evaluate(TOLD)
-    page.wait_for_function("window.told.length >= 4")
+    eventually(lambda: page.evaluate("window.told.length") >= 4)
     for sentence, rate, _, _, _, lag, _, waiting in page.evaluate("window.told"):
         assert sentence == f"Training at {rate} records/s, {lag} records behind."
         assert waiting.endswith(" s")
