@@ -16,7 +16,7 @@ const CHARTS = [
     lines: [{ name: "lag_records", text: "records", now: lagRecords }] },
   { title: "Freshness", say: seconds, from: 0, none: "No record was trained yet that tells its time.",
     lines: [{ name: "freshness_seconds", text: "event to weights", sparse: true },
-      { name: "lag_seconds", text: "oldest one waiting", now: lagSeconds }] },
+      { name: "lag_seconds", text: "oldest waiting", now: lagSeconds }] },
 ]
 const HEIGHT = 130
 const LEAST_S = 60 // a training of a few seconds isn't drawn across the whole width
@@ -128,7 +128,7 @@ function build() {
       if (index === 0) hover(card, figure, renderer)
     })
     for (const axis of [figure.xaxis, figure.yaxis]) dress(axis, colour)
-    for (const axis of figure.xaxis.models) Object.assign(axis.formatter, { minsec: "%H:%M:%S", minutes: "%H:%M", hourmin: "%H:%M", hours: "%H:%M", strip_leading_zeros: false })
+    for (const axis of figure.xaxis.models) Object.assign(axis.formatter, { seconds: "%H:%M:%S", minsec: "%H:%M:%S", minutes: "%H:%M", hourmin: "%H:%M", hours: "%H:%M", strip_leading_zeros: false })
     for (const axis of figure.yaxis.models) axis.formatter.use_scientific = false
     figure.xgrid.grid_line_color = null
     figure.ygrid.grid_line_color = colour("--line")

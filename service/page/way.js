@@ -4,7 +4,7 @@ import { at, keeper, make, plural, say, seconds, whole } from "./dom.js"
 const STAGES = [
   ["saved", "saved", p => Math.max(0, p.checkpointed - p.origin)],
   ["trained", "trained, not saved", p => Math.max(0, p.position - p.checkpointed)],
-  ["fetched", "fetched", p => Math.max(0, p.fetched - p.position)],
+  ["fetched", "fetched, in work", p => Math.max(0, p.fetched - p.position)],
   ["waiting", "in the topic", p => (p.log_end === null ? null : Math.max(0, p.log_end - Math.max(p.fetched, p.position)))],
 ]
 const key = partition => `${partition.topic} ${partition.partition}`
@@ -33,7 +33,8 @@ function row(partition) {
       say(numbers[index], whole(count))
       say(offsets[index], `${names[index]} ${whole(places[index])}`)
     })
-    say(head, p.lag === null ? "the log's end is not known" : p.lag ? `${plural(p.lag, "record")} behind, for ${seconds(p.lag_seconds)}` : "level")
+    const behind = p.lag === null ? "the log's end is not known" : p.lag ? `${plural(p.lag, "record")} behind, for ${seconds(p.lag_seconds)}` : "level"
+    say(head, `${whole(p.trained)} trained · ${behind}`)
     bar.ariaLabel = STAGES.map(([, text], index) => `${whole(counts[index])} ${text}`).join(", ")
   }
   return { element: make("li", {}, make("h3", {}, key(partition), head), bar, make("dl", {}, ...cells)), update }
