@@ -1,8 +1,10 @@
 """GET /v1/events: server-sent events, what the page lives on."""
 
+import asyncio
+import heapq
 from collections.abc import AsyncIterator
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
@@ -13,6 +15,8 @@ from service.routes.broadcast import Broadcast, Heard
 
 MOST_LISTENERS = 64
 RETRY_AFTER_S = 5
+SPREAD_S = 0.5
+"""So long after a look the last of them is told: written to at once, sixty would hold up a probe."""
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 """The second one keeps nginx from collecting events before it passes them on."""
 _DESCRIPTION = """An endless stream of events; without a token, since it tells what /v1/status tells, and no picture.
@@ -39,36 +43,35 @@ class EventStream(StreamingResponse):
 
 def router(broadcast: Broadcast, recorder: Recorder) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["status"])
-    listeners = 0
+    places = list(range(MOST_LISTENERS))
 
-    async def place() -> AsyncIterator[None]:
-        nonlocal listeners
-        if listeners >= MOST_LISTENERS:
+    async def place() -> AsyncIterator[int]:
+        if not places:
             text = f"{MOST_LISTENERS} others listen already"
             headers = {"Retry-After": str(RETRY_AFTER_S)}
             raise HttpProblem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", text, headers)
-        listeners += 1
+        number = heapq.heappop(places)
         try:
-            yield
+            yield number
         finally:
-            listeners -= 1
+            heapq.heappush(places, number)
 
     @routes.get(
         "/events",
         response_class=EventStream,
-        dependencies=[Depends(place)],
         responses=_STREAM | documented(429),
     )
-    async def events() -> EventStream:
+    async def events(number: Annotated[int, Depends(place)]) -> EventStream:
         """What happens, as server-sent events: status, chart points, happenings."""
-        return EventStream(_told(broadcast, recorder), headers=_HEADERS)
+        return EventStream(_told(broadcast, recorder, SPREAD_S * number / MOST_LISTENERS), headers=_HEADERS)
 
     return routes
 
 
-async def _told(broadcast: Broadcast, recorder: Recorder) -> AsyncIterator[bytes]:
+async def _told(broadcast: Broadcast, recorder: Recorder, delay_s: float) -> AsyncIterator[bytes]:
     heard: Heard | None = None
     while not recorder.closed:
         told, heard = broadcast.after(heard)
         yield told
         await recorder.next_look()
+        await asyncio.sleep(delay_s)
