@@ -205,11 +205,16 @@ def _quarantine_guilty(
 def _chain_parts(
     settings: Settings, decoder: Decoder, noting: Noting, intake: Intake
 ) -> tuple[RangeReader, Intake, BatchDecoder, ChainOptions]:
+    named = settings.pipeline.preprocess
+    preprocess = None if named is None else load_preprocess(named, decoder.limits)
+    options = chain_options(settings, preprocess)
+    return open_reader(settings.kafka, settings.group_id), intake, BatchDecoder(decoder, options, noting), options
+
+
+def chain_options(settings: Settings, preprocess: Preprocess | None) -> ChainOptions:
+    """What the settings say of the chain. preprocess: the user's, loaded."""
     pipeline = settings.pipeline
-    preprocess: Preprocess | None = None
-    if pipeline.preprocess is not None:
-        preprocess = load_preprocess(pipeline.preprocess, decoder.limits)
-    options = ChainOptions(
+    return ChainOptions(
         batch_size=pipeline.batch_size,
         shuffle_buffer=pipeline.shuffle_buffer,
         decode_threads=_decode_threads(settings),
@@ -218,7 +223,6 @@ def _chain_parts(
         preprocess=preprocess,
         in_order=pipeline.deterministic,
     )
-    return open_reader(settings.kafka, settings.group_id), intake, BatchDecoder(decoder, options, noting), options
 
 
 def load_preprocess(name: str, limits: Limits) -> Preprocess:
