@@ -71,7 +71,7 @@ class Engine:
     def build(self) -> None:
         """The image, on a base that debootstrap makes once: nothing can be pulled here."""
         if not self("images", "-q", BASE):
-            self("import", str(base()), BASE)
+            self("import", "--change", f"ENV SSL_CERT_FILE={TLS}", str(base()), BASE)
         arguments = ["--build-arg", f"BASE_IMAGE={BASE}", "-f", f"{ROOT}/docker/Dockerfile"]
         self("build", "--network", "host", "--target", "cpu", *arguments, "-t", IMAGE, str(ROOT), timeout_s=1200)
 
