@@ -94,6 +94,14 @@ class Metrics(WorkerListener):
             unknown.set(float("nan"))
         ProcessCollector(registry=registry)
         ProcessCollector(namespace="penstock_worker", pid=lambda: view.pid or "none", registry=registry)
+        self._begin_at_0()
+
+    def _begin_at_0(self) -> None:
+        """What alerts count: a series that begins with its first event has no growth that `increase` could see."""
+        self._counters["records_dead_lettered_total"].labels("non_finite")
+        for reason in Reason:
+            if reason is not Reason.PARKED:
+                self._restarts.labels(reason)
 
     def worker_started(self) -> None:
         self._seen.clear()

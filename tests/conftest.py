@@ -19,9 +19,8 @@ with warnings.catch_warnings():  # kafka-python 3.0.12 reads its schemas with im
 if TYPE_CHECKING:
     from tests.secure_kafka import SecureKafka
 
-OPTIONAL = {"slow": "--faults", "ops": "--ops"}
-"""Markers of tests that run only with an option."""
 BROKER_VARIABLE = "PENSTOCK_KAFKA__BOOTSTRAP_SERVERS"
+OPTION_OF = {"slow": "--faults", "ops": "--ops"}  # what is marked so runs only with its option
 
 
 class Broker(Protocol):
@@ -40,7 +39,7 @@ class ForeignBroker:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults", action="store_true", help="the whole fault suite: also what is marked slow")
-    parser.addoption("--ops", action="store_true", help="also what needs a container engine")
+    parser.addoption("--ops", action="store_true", help="also what is marked ops: Docker, Prometheus, kustomize")
     parser.addoption("--rounds", type=int, default=None, help="kill rounds; 5, or 20 with --faults, unless given")
     parser.addoption("--fault-table", type=Path, default=None, help="write the fault suite's results there, as JSON")
 
@@ -53,10 +52,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    unwanted = [marker for marker, option in OPTIONAL.items() if not config.getoption(option)]
-    left = [item for item in items if any(item.get_closest_marker(marker) for marker in unwanted)]
-    config.hook.pytest_deselected(items=left)
-    items[:] = [item for item in items if item not in left]
+    unwanted = [marker for marker, option in OPTION_OF.items() if not config.getoption(option)]
+    left_out = [item for item in items if any(map(item.get_closest_marker, unwanted))]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
     for item in items:
         if {"kafka", "secure_kafka"} & set(getattr(item, "fixturenames", ())) and item.get_closest_marker(
             "kafka"

@@ -7,6 +7,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
@@ -109,6 +110,31 @@ def metrics_table(service: Service) -> str:
     rows.append(("`process_*`", "gauge, counter", "", "Memory, CPU, start, descriptors of the sidecar."))
     rows.append(("`penstock_worker_process_*`", "gauge, counter", "", "The same of the worker."))
     return _table(("metric", "type", "labels", "what"), rows)
+
+
+@cache
+def metric_labels() -> dict[str, set[str]]:
+    """Every sample's name -> its labels, as the registry of a service that never ran has them."""
+    service = _service()
+    create_app(service.parts)
+    found: dict[str, set[str]] = {}
+    for collector in _collectors(service):
+        for family in collector.collect():
+            names = {sample.name for sample in family.samples} | _sample_names(family.name, family.type)
+            labels = set(getattr(collector, "_labelnames", ()))
+            found |= {name: labels | ({"le"} if name.endswith("_bucket") else set()) for name in names}
+    return found
+
+
+def _sample_names(family: str, kind: str) -> set[str]:
+    """Also of those that have no sample yet."""
+    match kind:
+        case "counter":
+            return {f"{family}_total"}
+        case "histogram":
+            return {f"{family}_{suffix}" for suffix in ("bucket", "sum", "count")}
+        case _:
+            return {family}
 
 
 def problem_types() -> set[str]:

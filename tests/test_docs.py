@@ -26,7 +26,8 @@ from tests.docs import (
 
 MOST_BYTES = 300_000
 THREATS = ROOT / "ops" / "threats.md"
-PAGES = [README, RUNBOOK, THREATS, ROOT / "CHANGELOG.md", *(package / "README.md" for package in PACKAGES)]
+OTHERS = [ROOT / "CHANGELOG.md", ROOT / "ops" / "README.md", *(package / "README.md" for package in PACKAGES)]
+PAGES = [README, RUNBOOK, THREATS, *OTHERS]
 
 
 def test_tables_of_settings_routes_and_metrics_are_those_of_the_code() -> None:

@@ -6,7 +6,9 @@ import yaml
 
 SOURCES = [Path(__file__).parents[1] / "prometheus" / name for name in ("rules.yml", "alerts.yml")]
 FILE = Path(__file__).parent / "components" / "monitoring" / "prometheus-rule.yaml"
-HEAD = "# Written by `python -m ops.kubernetes.rule` from ops/prometheus. Never applied to a cluster here.\n"
+HEAD = """# Validated, never run here: there was no cluster.
+# Written by `python -m ops.kubernetes.rule` from ops/prometheus.
+"""
 
 
 def main() -> None:

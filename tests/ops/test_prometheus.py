@@ -3,16 +3,19 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from tests.docs import README, ROOT, RUNBOOK
+from streaming.control.messages import WorkerState
+from tests.docs import ROOT, RUNBOOK, metric_labels
 
 PROMETHEUS = ROOT / "ops" / "prometheus"
-SUFFIXES = r"_(bucket|sum|count)$"
+NAMED = re.compile(r"\b((?:instance:)?(?:penstock|process)_[\w:]+)(?:\{([^}]*)\})?")
+TARGET = {"job", "instance"}  # labels that Prometheus adds
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool isn't there: Debian's prometheus"
 )
@@ -26,19 +29,30 @@ def rules(name: str) -> list[dict[str, Any]]:
     return [rule for group in loaded(name)["groups"] for rule in group["rules"]]
 
 
-def known_metrics() -> set[str]:
-    """Those of the README's tested table, and what the rules record."""
-    table = README.read_text().partition("<!-- metrics -->")[2].partition("<!-- /metrics -->")[0]
-    recorded = {rule["record"] for rule in rules("rules.yml")}
+def known_metrics() -> dict[str, set[str]]:
+    """What a service exports and what the rules record -> its labels, but for those of the target."""
+    recorded = {rule["record"]: set[str]() for rule in rules("rules.yml")}
+    return metric_labels() | process_metrics() | recorded
+
+
+def process_metrics() -> dict[str, set[str]]:
+    """Those that need a process: the worker's, and the sidecar's, which the registry has, too."""
     registry = CollectorRegistry()
-    ProcessCollector(namespace="penstock_worker", registry=registry)
-    process = {sample.name for family in registry.collect() for sample in family.samples}
-    return set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) | recorded | process
+    for namespace in ("", "penstock_worker"):
+        ProcessCollector(namespace=namespace, registry=registry)
+    return {sample.name: set() for family in registry.collect() for sample in family.samples}
 
 
-def named_metrics(expression: str) -> set[str]:
-    bare = re.sub(r'"[^"]*"', "", expression)
-    return {re.sub(SUFFIXES, "", name) for name in re.findall(r"\b(?:instance:)?penstock_[\w:]+", bare)}
+def unknown_in(expressions: Iterable[str]) -> set[str]:
+    """Metrics, and labels of theirs, that an expression names and no service has."""
+    known, found = known_metrics(), set()
+    for name, selector in (pair for expression in expressions for pair in NAMED.findall(expression)):
+        labels = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", re.sub(r'"[^"]*"', "", selector)))
+        if name not in known:
+            found.add(name)
+        elif not labels <= known[name] | TARGET:
+            found.add(f"{name}{{{selector}}}")
+    return found
 
 
 @needs_promtool
@@ -68,9 +82,21 @@ def test_every_alert_leads_to_its_page_and_no_page_is_left_over() -> None:
         assert rule["labels"]["severity"] in {"critical", "warning", "info"}
 
 
-def test_rules_and_cases_name_metrics_that_exist() -> None:
+def test_rules_and_cases_name_metrics_and_labels_that_exist() -> None:
     expressions = [rule["expr"] for name in ("rules.yml", "alerts.yml") for rule in rules(name)]
     expressions += [series["series"] for test in loaded("alerts_test.yml")["tests"] for series in test["input_series"]]
-    named = set().union(*map(named_metrics, expressions))
-    assert named - known_metrics() == set()
-    assert len(named) > 15
+    assert unknown_in(expressions) == set()
+    assert len({name for expression in expressions for name, _ in NAMED.findall(expression)}) > 15
+    assert unknown_in(["penstock_typo > 1", 'penstock_degraded{state="failed"}']) == {
+        "penstock_typo",
+        'penstock_degraded{state="failed"}',
+    }
+
+
+def test_rules_and_cases_name_states_and_problems_that_exist() -> None:
+    text = "".join((PROMETHEUS / name).read_text() for name in ("rules.yml", "alerts.yml", "alerts_test.yml"))
+    states = {state for found in re.findall(r'\bstate=~?"([^"]+)"', text) for state in found.split("|")}
+    assert states - set(WorkerState) == set()
+    problems = set(re.findall(r'penstock_problem\{[^}]*reason!?="([^"]+)"', text))
+    pages = re.findall(r"^### ([a-z-]+)$", RUNBOOK.read_text(), re.MULTILINE)  # test_docs.py holds them to the code
+    assert problems - set(pages) == set()

@@ -48,6 +48,15 @@ def test_reasons_become_labels_and_other_labels_are_added_up() -> None:
     assert registry.get_sample_value("penstock_records_trained_total") == 11
 
 
+def test_what_alerts_count_begins_with_0_so_that_the_first_event_is_growth() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry, WorkerView(60), Lag())
+    name = "penstock_worker_restarts_total"
+    restarts = {reason: registry.get_sample_value(name, {"reason": reason}) for reason in Reason}
+    assert restarts == {reason: None if reason is Reason.PARKED else 0 for reason in Reason}
+    assert registry.get_sample_value("penstock_records_dead_lettered_total", {"reason": "non_finite"}) == 0
+
+
 def test_every_state_has_a_series_and_one_of_them_holds() -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry, WorkerView(60), Lag())
