@@ -8,7 +8,7 @@ RUN := $(UV) run --frozen --all-groups --no-group peers --extra demo
 SLOW_LINES := $(addprefix tests/line/test_,answers.py deterministic.py model_life.py native_crash.py secure.py topic_life.py truncated.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-plain test-faults test-slow mutants soak lint format bench bench-recovery bench-stall bench-api clean
+.PHONY: help env demo test test-plain test-faults test-slow mutants soak lint format bench bench-peers bench-gate bench-recovery bench-stall bench-api clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -47,8 +47,14 @@ lint: env ## ruff and mypy
 format: env ## let ruff rewrite
 	@$(RUN) ruff check --fix . ; $(RUN) ruff format .
 
-bench: env ## the service against a bare Keras loop, in one run
-	@$(RUN) python -m tests.benchmarks.service_against_keras
+bench: env ## penstock's input chain and service against what people would use instead; WISHES="--only feed --seconds 4"
+	@$(RUN) python -m tests.benchmarks $(WISHES)
+
+bench-peers: ## the same against torch, Ray Data and DALI, which take 10 GB in .venv-peers
+	@UV_PROJECT_ENVIRONMENT=.venv-peers $(UV) run --frozen --all-groups --extra demo python -m tests.benchmarks --only peers $(WISHES)
+
+bench-gate: env ## fails when an image costs more CPU time than the recorded ratio to the plain chain allows
+	@$(RUN) python -m tests.benchmarks.gate $(WISHES)
 
 bench-recovery: env ## from SIGKILL to the next trained record, against a fresh process
 	@$(RUN) python -m tests.benchmarks.recovery

@@ -1,5 +1,6 @@
 """What a contest has shown: a table, a JSON document, a plot."""
 
+import hashlib
 import json
 import os
 import platform
@@ -18,13 +19,12 @@ import matplotlib.pyplot as plt
 import psutil
 from rich.table import Table
 
-from tests.benchmarks import plain_chain
 from tests.benchmarks.contenders import BASELINE, Contender
 from tests.benchmarks.contest import Window
 from tests.benchmarks.windows import Ratio, ratio
 
 FOLDER = Path(__file__).parent / "results"
-BASELINE_FILE = "tests/benchmarks/plain_chain.py"
+BASELINE_FILE = "plain_chain.py"
 LIBRARIES = (
     *("tensorflow", "tensorflow-io", "confluent-kafka", "simplejpeg", "opencv-python-headless", "kornia-rs", "numpy"),
     *("torch", "ray", "nvidia-dali-cuda120"),
@@ -34,14 +34,24 @@ LIBRARIES = (
 def summary(contenders: Mapping[str, Contender], found: Mapping[str, list[Window]], seconds: float) -> dict[str, Any]:
     """Everything, for the JSON document; medians and ratios by side."""
     return {
-        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "date": now(),
         "machine": machine(),
         "versions": versions(),
-        "baseline": {"file": BASELINE_FILE, "sha256": plain_chain.digest()},
+        "baseline": {"file": BASELINE_FILE, "sha256": digest()},
         "rounds": len(found[BASELINE]),
         "seconds": seconds,
         "sides": {name: _side(contenders[name], windows, found[BASELINE]) for name, windows in found.items()},
     }
+
+
+def digest() -> str:
+    """sha256 of the baseline's file."""
+    return hashlib.sha256((Path(__file__).parent / BASELINE_FILE).read_bytes()).hexdigest()
+
+
+def now() -> str:
+    """Date and time."""
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def machine() -> str:
@@ -66,15 +76,14 @@ def versions() -> dict[str, str]:
 def table(summed: Mapping[str, Any]) -> Table:
     """The one table."""
     title = f"{summed['rounds']} rounds of {summed['seconds']:g} s, {summed['date']}, {summed['machine']}"
-    caption = f"ratios to the first row, its window of the same round; {BASELINE_FILE}, sha256 {plain_chain.digest()}"
+    baseline = summed["baseline"]
+    caption = f"ratios to the first row's window of the same round; {baseline['file']}, sha256 {baseline['sha256']}"
     drawn = Table(title=title, caption=caption)
     for name in ("", "records", "CPU-ms an image", "images/s", "x in CPU", "min - max", "x in images/s", "min - max"):
         drawn.add_column(name, justify="left" if name in ("", "records") else "right")
     for side in summed["sides"].values():
         ratios = [text for kind in ("cpu", "wall") for text in _texts(side["ratios"][kind])]
-        drawn.add_row(
-            side["title"], side["profile"], f"{side['cpu_ms']:.3f}", f"{side['images_per_s']:.0f}", *ratios
-        )
+        drawn.add_row(side["title"], side["profile"], f"{side['cpu_ms']:.3f}", f"{side['images_per_s']:.0f}", *ratios)
     return drawn
 
 

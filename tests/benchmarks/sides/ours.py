@@ -82,8 +82,9 @@ class Line:
         kafka, pipeline = settings.kafka, settings.pipeline
 
         def build(ranges: Any, intake: Any) -> tf.data.Dataset:
-            reader, *rest = chain_parts(settings, decoder, noting, intake)
-            return build_chain(ranges, Endless(memory or reader, counts, kafka.range_records), *rest)
+            reader, intake, decode, options = chain_parts(settings, decoder, noting, intake)
+            endless = Endless(memory or reader, counts, kafka.range_records)
+            return build_chain(ranges, endless, intake, decode, options)
 
         self._feed = Feed(build)
         planner = Planner(
