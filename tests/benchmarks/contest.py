@@ -50,8 +50,11 @@ class Side:
         self._process = subprocess.Popen(
             command, env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self._read_ahead = self._answer()["read_ahead"]
         return self
+
+    def ready(self) -> None:
+        """Wait until it is."""
+        self._read_ahead = self._answer()["read_ahead"]
 
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
@@ -83,8 +86,10 @@ def contest(
     with ExitStack() as stack:
         sides = {}
         for name, contender in contenders.items():
-            OUT.print(f"starting {contender.title}, {contender.profile}")
             sides[name] = stack.enter_context(Side(contender, environment))
+        for name, side in sides.items():
+            side.ready()
+            OUT.print(f"ready: {contenders[name].title}, {contenders[name].profile}")
         for number in range(rounds):
             for name, side in sides.items():
                 found[name].append(side.window(seconds))
