@@ -11,11 +11,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
-import matplotlib.pyplot as plt
 import psutil
 from rich.table import Table
 
@@ -116,8 +111,11 @@ def _texts(found: Mapping[str, float]) -> tuple[str, str]:
 
 
 def _plot(summed: Mapping[str, Any], path: Path) -> None:
+    from matplotlib.figure import Figure
+
     sides = list(summed["sides"].values())[::-1]
-    figure, axes = plt.subplots(figsize=(9, 1 + 0.42 * len(sides)), layout="constrained")
+    figure = Figure(figsize=(9, 1 + 0.42 * len(sides)), layout="constrained")
+    axes = figure.subplots()
     for shift, kind, label, colour in ((0.2, "cpu", "CPU time", "#f4a23a"), (-0.2, "wall", "images/s", "#268e8c")):
         ratios = [side["ratios"][kind] for side in sides]
         middles = [each["median"] for each in ratios]
@@ -135,4 +133,3 @@ def _plot(summed: Mapping[str, Any], path: Path) -> None:
     axes.set_title(f"{summed['machine']}, {summed['date']}", fontsize=8)
     axes.legend(fontsize=8, loc="lower right")
     figure.savefig(path, dpi=110)
-    plt.close(figure)
