@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 # uv is taken from PATH, or put into a private folder of this repository.
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
-RUN := $(UV) run --frozen --all-groups --no-group peers --extra demo
+RUN := $(UV) run --frozen --extra demo
 
 SLOW_LINES := $(addprefix tests/line/test_,answers.py deterministic.py model_life.py native_crash.py secure.py topic_life.py truncated.py)
 
@@ -18,7 +18,7 @@ help: ## this list
 	@$(PYTHON) -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.7'
 
 env: $(filter .uv/bin/uv,$(UV)) ## the locked environment in .venv
-	@$(UV) sync --frozen --all-groups --no-group peers --extra demo
+	@$(UV) sync --frozen --extra demo
 
 demo: env ## a real Kafka, drawn pets, a trained model, in three minutes
 	@$(RUN) penstock demo
@@ -51,7 +51,7 @@ bench: env ## penstock's input chain and service against what people would use i
 	@$(RUN) python -m tests.benchmarks $(WISHES)
 
 bench-peers: ## the same against torch, Ray Data and DALI, which take 10 GB in .venv-peers
-	@UV_PROJECT_ENVIRONMENT=.venv-peers $(UV) run --frozen --all-groups --extra demo python -m tests.benchmarks --only peers $(WISHES)
+	@UV_PROJECT_ENVIRONMENT=.venv-peers $(UV) run --frozen --group peers --extra demo python -m tests.benchmarks --only peers $(WISHES)
 
 bench-gate: env ## fails when an image costs more CPU time than the recorded ratio to the plain chain allows
 	@$(RUN) python -m tests.benchmarks.gate $(WISHES)
