@@ -8,7 +8,7 @@ RUN := $(UV) run --frozen --extra demo
 SLOW_LINES := $(addprefix tests/line/test_,answers.py deterministic.py model_life.py native_crash.py secure.py topic_life.py truncated.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-plain test-faults test-slow mutants soak lint format bench bench-peers bench-gate bench-recovery bench-stall bench-api clean
+.PHONY: help env demo test test-plain test-faults test-slow mutants soak lint format bench bench-peers bench-gate bench-decode bench-decoders bench-recovery bench-stall bench-api clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -55,6 +55,12 @@ bench-peers: ## the same against torch, Ray Data and DALI, which take 10 GB in .
 
 bench-gate: env ## fails when an image costs more CPU time than the recorded ratio to the plain chain allows
 	@$(RUN) python -m tests.benchmarks.gate $(WISHES)
+
+bench-decode: env ## decoded images against the tutorials' chain, for every profile of records
+	@$(RUN) python -m tests.benchmarks.decode
+
+bench-decoders: env ## the decoders one by one, beside those that weren't chosen
+	@$(RUN) --with imagecodecs --with pyspng --with zlib-ng --with deflate python -m tests.benchmarks.decoders
 
 bench-recovery: env ## from SIGKILL to the next trained record, against a fresh process
 	@$(RUN) python -m tests.benchmarks.recovery
