@@ -55,9 +55,9 @@ def feed(name: str, sides: Mapping[str, Contender], wishes: argparse.Namespace) 
         environment = shared_environment(broker.bootstrap_servers)
         for profile in sorted({side.profile for side in sides.values()}):
             fill(broker.bootstrap_servers, profile, image_size=128, count=wishes.records)
-        found = contest(sides, environment, wishes.rounds, wishes.seconds)
-    summed = summary(sides, found, wishes.seconds)
-    write(summed, wishes.folder, name)
+        for found in contest(sides, environment, wishes.rounds, wishes.seconds):
+            summed = summary(sides, found, wishes.seconds)
+            write(summed, wishes.folder, name)
     Console(width=max(150, Console().width)).print(table(summed))
 
 

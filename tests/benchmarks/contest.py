@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, NamedTuple, Self
 
@@ -41,7 +41,7 @@ class Side:
     def __init__(self, contender: Contender, environment: Mapping[str, str]) -> None:
         self._contender = contender
         self._environment = os.environ | environment | dict(contender.environment)
-        self._environment["PENSTOCK_KAFKA__TOPIC"] = contender.profile
+        self._environment |= {"PENSTOCK_KAFKA__TOPIC": contender.profile, "PYTHONWARNINGS": "ignore"}
         self._process: subprocess.Popen[str] | None = None
         self._read_ahead = 0
 
@@ -80,8 +80,8 @@ class Side:
 
 def contest(
     contenders: Mapping[str, Contender], environment: Mapping[str, str], rounds: int, seconds: float
-) -> dict[str, list[Window]]:
-    """Windows by side, one a round each; windows of one round are partners."""
+) -> Iterator[dict[str, list[Window]]]:
+    """All windows so far, by side, after each round; windows of one round are partners."""
     found: dict[str, list[Window]] = {name: [] for name in contenders}
     with ExitStack() as stack:
         sides = {}
@@ -94,9 +94,9 @@ def contest(
             for name, side in sides.items():
                 found[name].append(side.window(seconds))
             OUT.print(f"round {number + 1} of {rounds}: {_rates(found)}")
-    return found
+            yield found
 
 
 def _rates(found: Mapping[str, list[Window]]) -> str:
-    parts: Iterable[str] = (f"{name} {windows[-1].cpu_ms:.3f}" for name, windows in found.items())
+    parts = (f"{name} {windows[-1].cpu_ms:.3f}" for name, windows in found.items())
     return ", ".join(parts) + " CPU-ms an image"
