@@ -131,5 +131,5 @@ def _plot(summed: Mapping[str, Any], path: Path) -> None:
     axes.set_yticks(range(len(sides)), [f"{side['title']} ({side['profile']})" for side in sides], fontsize=8)
     axes.set_xlabel("times the plain KafkaDataset chain on full-size records; more is better", fontsize=8)
     axes.set_title(f"{summed['machine']}, {summed['date']}", fontsize=8)
-    axes.legend(fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, loc="upper right")
     figure.savefig(path, dpi=110)
