@@ -1,5 +1,6 @@
 """Ray Data's bounded `read_kafka`, from the first record to the last, again and again; decoded with simplejpeg."""
 
+import logging
 import os
 from collections.abc import Iterator
 
@@ -21,7 +22,8 @@ PREFETCH = 2
 
 def main() -> None:
     settings = load_settings()
-    ray.init(num_cpus=cores(), include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=cores(), include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     # It may read to the end of a pass and no further: the next one is planned when this one is over.
     serve(batches(settings), sum(lengths(settings.kafka).values()) // SETTLING)
 
