@@ -5,6 +5,7 @@ resize, normalise, flip) and "Robust machine learning on streaming data using Ka
 """
 
 import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import tensorflow as tf
@@ -14,12 +15,20 @@ FEATURES = {
     "image/segmentation/class/encoded": tf.io.FixedLenFeature([], tf.string),
 }
 
+Decode = Callable[[tf.Tensor, int], tuple[tf.Tensor, tf.Tensor]]
 
-def plain_chain(values: tf.data.Dataset, size: int, batch_size: int, shuffle_buffer: int) -> tf.data.Dataset:
-    """values: string, serialized Examples -> images float32[B, S, S, 3] in 0..1, masks uint8[B, S, S, 1]."""
+
+def plain_chain(
+    values: tf.data.Dataset, size: int, batch_size: int, shuffle_buffer: int, decode: Decode | None = None
+) -> tf.data.Dataset:
+    """values: string, serialized Examples -> images float32[B, S, S, 3] in 0..1, masks uint8[B, S, S, 1].
+
+    decode: `decoded` unless given.
+    """
+    decode = decode or decoded
     return (
         values.shuffle(shuffle_buffer)
-        .map(lambda value: augmented(*decoded(value, size)), num_parallel_calls=tf.data.AUTOTUNE)
+        .map(lambda value: augmented(*decode(value, size)), num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch_size)
         .prefetch(tf.data.AUTOTUNE)
     )
@@ -35,6 +44,13 @@ def decoded(value: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.cast(image, tf.float32) / 255.0, mask
 
 
+def raw(value: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """One record of plain bytes, which have the model's size."""
+    example = tf.io.parse_single_example(value, FEATURES)
+    image, mask = (tf.io.decode_raw(example[name], tf.uint8) for name in FEATURES)
+    return tf.cast(tf.reshape(image, (size, size, 3)), tf.float32) / 255.0, tf.reshape(mask, (size, size, 1))
+
+
 def augmented(image: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Half of the records are mirrored."""
     if tf.random.uniform(()) > 0.5:
@@ -47,11 +63,11 @@ def from_memory(values: list[bytes]) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices(values).repeat()
 
 
-def from_kafka(servers: str, topic: str, partitions: int, group: str) -> tf.data.Dataset:
-    """A whole topic through KafkaDataset, to its end."""
+def from_kafka(servers: str, topic: str, ends: Mapping[int, int], group: str) -> tf.data.Dataset:
+    """The whole topic through KafkaDataset. ends: partition -> records in it; the last offset is inclusive."""
     from tensorflow_io.kafka import KafkaDataset
 
-    topics = [f"{topic}:{partition}:0:-1" for partition in range(partitions)]
+    topics = [f"{topic}:{partition}:0:{end - 1}" for partition, end in ends.items()]
     return KafkaDataset(topics, servers=servers, group=group, eof=True)
 
 
