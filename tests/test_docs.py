@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from service import cli, remedies, remote, settings_table
 from streaming.demo.cli import app as streaming_app
 from streaming.doctor.cli import app as doctor
+from streaming.settings_tree import APPLIES
 from tests.docs import (
     CONTRACT,
     PACKAGES,
@@ -68,11 +69,12 @@ def test_every_module_is_on_the_map_of_its_package(package: Path) -> None:
     assert written == {str(file.relative_to(package)) for file in modules(package)}, "run python -m tests.docs"
 
 
-def test_every_command_shown_exists_with_its_options() -> None:
-    fenced = "".join(re.findall(r"^```sh\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL))
+@pytest.mark.parametrize("page", [README, RUNBOOK, THREATS], ids=lambda page: page.name)
+def test_every_command_shown_exists_with_its_options(page: Path) -> None:
+    fenced = "".join(re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
     shown = re.findall(r"^(?:\w+=\S+ )?penstock (.+)", fenced, re.MULTILINE)
-    shown += re.findall(r"`penstock ([^`\n]+)`", README.read_text())
-    assert len(shown) > 20
+    shown += re.findall(r"`penstock ([^`\n]+)`", page.read_text())
+    assert shown
     root = commands()
     for words in map(str.split, shown):
         command, rest = root, words
@@ -81,6 +83,14 @@ def test_every_command_shown_exists_with_its_options() -> None:
             command, rest = command.commands[rest[0]], rest[1:]
         options = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in rest if word.startswith("--")} <= options | {"--help"}, f"penstock {' '.join(words)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_setting_named_exists(page: Path) -> None:
+    groups = {name.partition(".")[0] for name in APPLIES if "." in name}
+    named = re.findall(rf"`((?:{'|'.join(groups)})\.[a-z_]+)(?: = [^`]+)?`", page.read_text())
+    others = {f"{group}.{suffix}" for group in groups for suffix in ("py", "json")} | {"model.fit"}
+    assert set(named) - APPLIES.keys() - others == set()
 
 
 def commands() -> TyperGroup:
