@@ -32,8 +32,9 @@ class File(NamedTuple):
 RAN, VALIDATED, NEVER = Proof
 PAGES = "`tests/test_docs.py`: its links, commands, settings and headings"
 PICTURES = "drawn by `python -m tests.pictures`; looked at"
-MANIFEST = "`kubernetes-validate --strict`, 1.31 and 1.37; `kustomize build`"
-OPERATOR = "`kustomize build`; the operator's schema isn't among those of `kubernetes-validate`"
+BUILD = "`kustomize build`, `kubectl kustomize`"
+MANIFEST = f"`kubernetes-validate --strict`, 1.31 and 1.37; {BUILD}"
+OPERATOR = f"{BUILD}; the operator's schema isn't among those of `kubernetes-validate`"
 
 FILES = (
     File("ops/README.md", VALIDATED, "`tests/ops/test_files.py`: this table"),
@@ -56,17 +57,17 @@ FILES = (
     File("ops/kubernetes/secret.example.yaml", VALIDATED, MANIFEST),
     File("ops/kubernetes/base/account.yaml", VALIDATED, MANIFEST),
     File("ops/kubernetes/base/deployment.yaml", VALIDATED, MANIFEST),
-    File("ops/kubernetes/base/kustomization.yaml", VALIDATED, "`kustomize build`"),
+    File("ops/kubernetes/base/kustomization.yaml", VALIDATED, BUILD),
     File("ops/kubernetes/base/penstock.toml", VALIDATED, "read by the service's own settings"),
     File("ops/kubernetes/base/service.yaml", VALIDATED, MANIFEST),
     File("ops/kubernetes/base/volume.yaml", VALIDATED, MANIFEST),
-    File("ops/kubernetes/components/monitoring/kustomization.yaml", VALIDATED, "`kustomize build`"),
+    File("ops/kubernetes/components/monitoring/kustomization.yaml", VALIDATED, BUILD),
     File("ops/kubernetes/components/monitoring/pod-monitor.yaml", VALIDATED, OPERATOR),
     File("ops/kubernetes/components/monitoring/prometheus-rule.yaml", VALIDATED, OPERATOR),
-    File("ops/kubernetes/components/network-policy/kustomization.yaml", VALIDATED, "`kustomize build`"),
+    File("ops/kubernetes/components/network-policy/kustomization.yaml", VALIDATED, BUILD),
     File("ops/kubernetes/components/network-policy/network-policy.yaml", VALIDATED, MANIFEST),
-    File("ops/kubernetes/overlays/cpu/kustomization.yaml", VALIDATED, "`kustomize build`"),
-    File("ops/kubernetes/overlays/gpu/kustomization.yaml", VALIDATED, "`kustomize build`"),
+    File("ops/kubernetes/overlays/cpu/kustomization.yaml", VALIDATED, BUILD),
+    File("ops/kubernetes/overlays/gpu/kustomization.yaml", VALIDATED, BUILD),
 )
 
 
