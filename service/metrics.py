@@ -13,7 +13,7 @@ from service.worker_view import WorkerView
 from streaming.control.messages import Committed, Sample, SaveFailed, Status, ToSidecar, WorkerState
 
 _STEP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_AGE_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86_400)
+_AGE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.2, 1.5, 2, 3, 5, 10, 30, 60, 300, 1800, 7200, 86_400)
 _FILL_BUCKETS = tuple(tenths / 10 for tenths in range(1, 11))
 _PARTITION = ["topic", "partition"]
 _BY_REASON = frozenset({"records_dead_lettered_total", "records_skipped_total"})

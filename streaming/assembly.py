@@ -74,7 +74,7 @@ def prepare(settings: Settings, crashed: bool, channel: Channel) -> Standing:
     channel.send(Allowance(state=WorkerState.RESTORING, seconds=RESTORE_S, doing="building the model"))
     trainer = Trainer(build_model(settings), settings)
     decoder = build_decoder(settings, labels=trainer.labels)
-    guilty, noting = _decoding_slots(settings, crashed)
+    guilty, noting = decoding_slots(settings, crashed)
     return Standing(device, reader, trainer, decoder, noting, guilty)
 
 
@@ -107,7 +107,7 @@ def assemble(
     channel.send(Allowance(state=WorkerState.RESTORING, seconds=RESTORE_S, doing="compiling the training step"))
     trainer.compile()
 
-    feed = Feed(lambda ranges, intake: build_chain(ranges, *_chain_parts(settings, decoder, noting, intake)))
+    feed = Feed(lambda ranges, intake: build_chain(ranges, *chain_parts(settings, decoder, noting, intake)))
     guard = TopicGuard(book, decided, stop_on_loss=settings.kafka.on_data_loss == "stop")
     reading = Reading(settings, book, watch, feed, tally, guard, configure.until)
     device, reader = standing.device, standing.reader
@@ -173,7 +173,7 @@ def _decode_threads(settings: Settings) -> int:
     return settings.pipeline.decode_threads or len(os.sched_getaffinity(0)) + 1
 
 
-def _decoding_slots(settings: Settings, crashed: bool) -> tuple[list[tuple[int, int]], Noting]:
+def decoding_slots(settings: Settings, crashed: bool) -> tuple[list[tuple[int, int]], Noting]:
     """What was being decoded when the last worker died natively, as (partition, offset); and slots for this one."""
     path = settings.checkpoint_directory / ".service" / "decoding"
     crashed_at = interrupted(path) if crashed else []
@@ -202,14 +202,19 @@ def _quarantine_guilty(
             channel.send(Quarantined(topic_id=topic_id, partition=partition, offset=offset, detail=detail))
 
 
-def _chain_parts(
+def chain_parts(
     settings: Settings, decoder: Decoder, noting: Noting, intake: Intake
 ) -> tuple[RangeReader, Intake, BatchDecoder, ChainOptions]:
+    named = settings.pipeline.preprocess
+    preprocess = None if named is None else load_preprocess(named, decoder.limits)
+    options = chain_options(settings, preprocess)
+    return open_reader(settings.kafka, settings.group_id), intake, BatchDecoder(decoder, options, noting), options
+
+
+def chain_options(settings: Settings, preprocess: Preprocess | None) -> ChainOptions:
+    """What the settings say of the chain. preprocess: the user's, loaded."""
     pipeline = settings.pipeline
-    preprocess: Preprocess | None = None
-    if pipeline.preprocess is not None:
-        preprocess = load_preprocess(pipeline.preprocess, decoder.limits)
-    options = ChainOptions(
+    return ChainOptions(
         batch_size=pipeline.batch_size,
         shuffle_buffer=pipeline.shuffle_buffer,
         decode_threads=_decode_threads(settings),
@@ -218,7 +223,6 @@ def _chain_parts(
         preprocess=preprocess,
         in_order=pipeline.deterministic,
     )
-    return open_reader(settings.kafka, settings.group_id), intake, BatchDecoder(decoder, options, noting), options
 
 
 def load_preprocess(name: str, limits: Limits) -> Preprocess:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from streaming.demo.produce import Pace, Producer, ensure_topic
+from streaming.demo.profiles import Profile, Shape
 from streaming.demo.sources import Record, folder, oxford_pet
 from streaming.demo.synthetic import synthetic
 from streaming.errors import PenstockError, SettingsError
@@ -32,6 +33,10 @@ Create = Annotated[bool, typer.Option("--create-topic", help="Create the topic i
 Partitions = Annotated[int, typer.Option("--partitions", min=1, help="Partitions of a topic that is created.")]
 Compression = Annotated[str, typer.Option("--compression", help="none, gzip, snappy, lz4 or zstd.")]
 Shuffle = Annotated[int | None, typer.Option("--seed", help="Shuffle with this seed; in order unless given.")]
+Kind = Annotated[Profile, typer.Option("--profile", help="What a record holds; the README says what each buys.")]
+Side = Annotated[
+    int | None, typer.Option("--image-size", min=8, help="Of what is made small; pipeline.image_size unless given.")
+]
 Directory = Annotated[Path, typer.Argument(help="The unpacked archive: images/ and annotations/.")]
 
 
@@ -47,10 +52,12 @@ def produce_synthetic(
     create_topic: Create = False,
     partitions: Partitions = 4,
     compression: Compression = "none",
+    profile: Kind = Profile.FULL,
+    image_size: Side = None,
 ) -> None:
     """Drawn pets with trimaps, endless unless --count is given."""
-    records = synthetic(seed, first, count, broken_every)
     with _reported():
+        records = synthetic(seed, first, count, broken_every, shape=_shape(profile, image_size))
         _send(records, count, rate, _kafka(bootstrap_servers, topic), partitions if create_topic else None, compression)
 
 
@@ -67,10 +74,15 @@ def produce_oxford_pet(
     create_topic: Create = False,
     partitions: Partitions = 4,
     compression: Compression = "none",
+    profile: Kind = Profile.FULL,
+    image_size: Side = None,
 ) -> None:
     """The Oxford-IIIT Pet data set as it was unpacked."""
     with _reported():
-        records = _passes(lambda at: oxford_pet(directory, split, seed=None if seed is None else seed + at), loop)
+        shape = _shape(profile, image_size)
+        records = _passes(
+            lambda at: oxford_pet(directory, split, seed=None if seed is None else seed + at, shape=shape), loop
+        )
         _send(records, count, rate, _kafka(bootstrap_servers, topic), partitions if create_topic else None, compression)
 
 
@@ -87,10 +99,13 @@ def produce_folder(
     create_topic: Create = False,
     partitions: Partitions = 4,
     compression: Compression = "none",
+    profile: Kind = Profile.FULL,
+    image_size: Side = None,
 ) -> None:
     """Pictures and masks of your own."""
     with _reported():
-        records = _passes(lambda at: folder(images, masks, seed=None if seed is None else seed + at), loop)
+        shape = _shape(profile, image_size)
+        records = _passes(lambda at: folder(images, masks, seed=None if seed is None else seed + at, shape=shape), loop)
         _send(records, count, rate, _kafka(bootstrap_servers, topic), partitions if create_topic else None, compression)
 
 
@@ -120,6 +135,10 @@ def _kafka(bootstrap_servers: str | None, topic: str | None) -> KafkaSettings:
     given = {"bootstrap_servers": bootstrap_servers, "topic": topic}
     flags = {name: value for name, value in given.items() if value is not None}
     return load_settings(flags={"kafka": flags} if flags else None).kafka
+
+
+def _shape(profile: Profile, image_size: int | None) -> Shape:
+    return Shape(profile, image_size or load_settings().pipeline.image_size)
 
 
 def _passes(source: Callable[[int], Iterator[Record]], loop: bool) -> Iterator[Record]:

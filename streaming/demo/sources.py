@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from streaming.demo.pets import encode_mask
+from streaming.demo.profiles import Shape, encode_record
 from streaming.errors import PenstockError
-from streaming.records.example import encode_example
 
 PICTURES = (".jpg", ".jpeg", ".png")
 Clock = Callable[[], int]
@@ -29,8 +29,16 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+_FULL = Shape()
+
+
 def oxford_pet(
-    directory: Path, split: str = "trainval", *, seed: int | None = None, clock: Clock = now_ms
+    directory: Path,
+    split: str = "trainval",
+    *,
+    seed: int | None = None,
+    shape: Shape = _FULL,
+    clock: Clock = now_ms,
 ) -> Iterator[Record]:
     """The pictures that `annotations/<split>.txt` lists, trimaps 1, 2, 3 as classes 0, 1, 2 (0 becomes 255: ignored).
 
@@ -40,11 +48,13 @@ def oxford_pet(
     pictures, trimaps = directory / "images", directory / "annotations" / "trimaps"
     pairs = [(pictures / f"{name}.jpg", trimaps / f"{name}.png") for name in names]
     _require(pairs, directory)
-    return _records(_shuffled(pairs, seed), _from_trimap, clock)
+    return _records(_shuffled(pairs, seed), _from_trimap, shape, clock)
 
 
-def folder(images: Path, masks: Path, *, seed: int | None = None, clock: Clock = now_ms) -> Iterator[Record]:
-    """Pictures (jpg, jpeg, png) and masks (png) of the same stem; both are sent as they are.
+def folder(
+    images: Path, masks: Path, *, seed: int | None = None, shape: Shape = _FULL, clock: Clock = now_ms
+) -> Iterator[Record]:
+    """Pictures (jpg, jpeg, png) and masks (png) of the same stem; of full size they are sent as they are.
 
     seed: shuffles; None keeps the names' order. Raises PenstockError that names what has no counterpart.
     """
@@ -57,7 +67,8 @@ def folder(images: Path, masks: Path, *, seed: int | None = None, clock: Clock =
     ):
         if alone:
             raise PenstockError(f"{len(alone)} without a {kind} of the same name in {other}; the first is {alone[0]}")
-    return _records(_shuffled([(found[stem], wanted[stem]) for stem in sorted(found)], seed), Path.read_bytes, clock)
+    pairs = [(found[stem], wanted[stem]) for stem in sorted(found)]
+    return _records(_shuffled(pairs, seed), Path.read_bytes, shape, clock)
 
 
 def _listing(directory: Path, split: str) -> list[str]:
@@ -99,10 +110,12 @@ def _shuffled(pairs: list[tuple[Path, Path]], seed: int | None) -> list[tuple[Pa
     return pairs if seed is None else Random(seed).sample(pairs, len(pairs))  # noqa: S311
 
 
-def _records(pairs: list[tuple[Path, Path]], read_mask: Callable[[Path], bytes], clock: Clock) -> Iterator[Record]:
+def _records(
+    pairs: list[tuple[Path, Path]], read_mask: Callable[[Path], bytes], shape: Shape, clock: Clock
+) -> Iterator[Record]:
     for picture, mask in pairs:
-        value = encode_example(
-            image=picture.read_bytes(), mask=read_mask(mask), filename=picture.name, event_time_ms=clock()
+        value = encode_record(
+            shape, picture.read_bytes(), read_mask(mask), filename=picture.name, event_time_ms=clock()
         )
         yield Record(picture.name.encode(), value)
 

@@ -9,28 +9,37 @@ from random import Random
 import numpy as np
 
 from streaming.demo.pets import Pet, draw_pet, encode_mask, encode_pet
+from streaming.demo.profiles import Shape, encode_record
 from streaming.demo.sources import Clock, Record, now_ms
-from streaming.records.example import encode_example
 
 Spoil = Callable[[Pet, bytes, bytes, Random], tuple[bytes, bytes]]
 """Pet, its JPEG and its mask as PNG become what is sent instead."""
 
+_FULL = Shape()
+
 
 def synthetic(
-    seed: int, first: int = 0, count: int | None = None, broken_every: int = 0, *, clock: Clock = now_ms
+    seed: int,
+    first: int = 0,
+    count: int | None = None,
+    broken_every: int = 0,
+    *,
+    shape: Shape = _FULL,
+    clock: Clock = now_ms,
 ) -> Iterator[Record]:
     """Drawn pets from index `first` on, endless unless `count` is given.
 
     broken_every: n makes each n-th record a bad one, its kind in turn (`BROKEN`); 0: none.
+    Bad ones have full size in every shape.
     """
     for index in itertools.count(first) if count is None else range(first, first + count):
         key = f"pet-{seed}-{index:07d}.jpg"
         broken = broken_every and (index + 1) % broken_every == 0
         kind = BROKEN[((index + 1) // broken_every - 1) % len(BROKEN)] if broken else ""
-        yield Record(key.encode(), _value(seed, index, key, kind, clock))
+        yield Record(key.encode(), _value(seed, index, key, kind, shape, clock))
 
 
-def _value(seed: int, index: int, filename: str, kind: str, clock: Clock) -> bytes | None:
+def _value(seed: int, index: int, filename: str, kind: str, shape: Shape, clock: Clock) -> bytes | None:
     random = Random(f"broken/{seed}/{index}")  # noqa: S311
     if kind == "tombstone":
         return None
@@ -40,8 +49,7 @@ def _value(seed: int, index: int, filename: str, kind: str, clock: Clock) -> byt
     jpeg, mask = encode_pet(pet)
     if kind:
         jpeg, mask = _SPOIL[kind](pet, jpeg, mask, random)
-    height, width = pet.trimap.shape
-    return encode_example(image=jpeg, mask=mask, filename=filename, height=height, width=width, event_time_ms=clock())
+    return encode_record(_FULL if kind else shape, jpeg, mask, filename=filename, event_time_ms=clock())
 
 
 def _cut_jpeg(pet: Pet, jpeg: bytes, mask: bytes, random: Random) -> tuple[bytes, bytes]:

@@ -16,7 +16,7 @@ from streaming.crash_slot import Noting, unnoted
 from streaming.errors import UserCodeError
 from streaming.records.augment import flip_half, stateless_hash
 from streaming.records.batch import Batch, Encoded, Rejected
-from streaming.records.decode import Decoded, Decoder, Limits
+from streaming.records.decode import Decoder, Limits, Room
 from streaming.records.sample import Reject
 from streaming.sentence import sentence
 
@@ -84,31 +84,30 @@ class BatchDecoder:
         """value, key, envelope: bytes objects [B]; numbers: int64[B, 4], partition, offset, range id and timestamp.
         Never raises for a bad record."""
         partition, offset, range_id, timestamp_ms = numbers.T
+        size, labels, count = self.limits.image_size, self.limits.labels, len(offset)
+        images = np.empty((count, size, size, 3), np.uint8)
+        targets = np.empty(count, np.int64) if labels else np.empty((count, size, size), np.uint8)
+        times = timestamp_ms.copy()
         kept: list[int] = []
-        decoded: list[Decoded] = []
         out: list[int] = []
         rejects: list[Reject] = []
         with self._noting(partition, offset) as at:
             for row, (one, its_key) in enumerate(zip(value, key, strict=True)):
                 at(row)
-                result = self._decoder(one, its_key)
+                place = len(kept)
+                result = self._decoder(one, its_key, Room(images[place], None if labels else targets[place]))
                 if isinstance(result, Reject):
                     out.append(row)
                     rejects.append(result)
-                else:
-                    kept.append(row)
-                    decoded.append(result)
-        size = self.limits.image_size
-        images = np.empty((len(kept), size, size, 3), np.uint8)
-        targets = np.empty(len(kept), np.int64) if self.limits.labels else np.empty((len(kept), size, size), np.uint8)
-        for row, one in enumerate(decoded):
-            images[row], targets[row] = one.image, one.target
+                    continue
+                kept.append(row)
+                if labels:
+                    targets[place] = result.target
+                if result.event_time_ms is not None:
+                    times[row] = result.event_time_ms
+        images, targets = images[: len(kept)], targets[: len(kept)]
         if self._options.augment:
             flip_half(images, targets, stateless_hash(self._options.seed, partition[kept], offset[kept]))
-        times = timestamp_ms[kept]
-        for row, one in enumerate(decoded):
-            if one.event_time_ms is not None:
-                times[row] = one.event_time_ms
         known = [bool(envelope[row]) for row in out]  # else the value is looked up again, with all that belongs to it
         rejected = Rejected(
             partition[out],
@@ -121,7 +120,7 @@ class BatchDecoder:
             _objects(key[row] if knows else b"" for row, knows in zip(out, known, strict=True)),
             envelope[out],
         )
-        return Batch(images, targets, partition[kept], offset[kept], range_id[kept], times, rejected)
+        return Batch(images, targets, partition[kept], offset[kept], range_id[kept], times[kept], rejected)
 
 
 def _objects(contents: Iterable[bytes]) -> Array:

@@ -1,21 +1,16 @@
-"""A record's bytes become an image and a target of the model's size, natively; bad data is a value.
+"""A record's bytes become an image and a target of the model's size; bad data is a value.
 
-JPEG through libjpeg-turbo, which decodes straight to the fewest eighths of its size that are not too small; PNG through
-libpng; both by libraries that release the interpreter's lock. What they refuse goes to TensorFlow's decoder: it is more
-lenient, with stray bytes between the segments of a JPEG, for one.
+What the native decoders refuse goes to TensorFlow's: it is more lenient, with stray bytes between the segments of a
+JPEG, for one.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-import cv2
 import numpy as np
-import simplejpeg
 
 from streaming.arrays import Array
-from streaming.records import jpeg, png
-from streaming.records.jpeg import jpeg_size
-from streaming.records.png import GREY, PALETTE, as_index_png, png_header
+from streaming.records import native
 from streaming.records.sample import Reject, Sample
 
 IGNORE = 255
@@ -27,8 +22,12 @@ Image = Array
 Parse = Callable[[bytes, bytes], Sample | Reject]
 Fallback = Callable[[bytes], Image]
 
-cv2.setNumThreads(1)  # parallel calls come from tf.data
-cv2.setLogLevel(0)
+
+class Room(NamedTuple):
+    """Where a record's pixels go. image: uint8[S, S, 3]; mask: uint8[S, S], None where labels are the target."""
+
+    image: Image
+    mask: Image | None
 
 
 class Decoded(NamedTuple):
@@ -57,9 +56,11 @@ class Decoder:
         self._parse = parse
         self._fallback = fallback
 
-    def __call__(self, value: bytes, key: bytes) -> Decoded | Reject:
-        """One record. Reasons: empty, too_large, parse_error, those of `parse`, image_*, mask_*, label_range,
-        target_kind."""
+    def __call__(self, value: bytes, key: bytes, room: Room | None = None) -> Decoded | Reject:
+        """One record, into `room` where there is one; what stands there after a reject is nobody's.
+
+        Reasons: empty, too_large, parse_error, those of `parse`, image_*, mask_*, label_range, target_kind.
+        """
         if not value:
             return Reject(EMPTY, "tombstone or empty value")
         if len(value) > self.limits.max_bytes:
@@ -67,14 +68,20 @@ class Decoder:
         sample = self._parsed(value, key)
         if isinstance(sample, Reject):
             return sample
-        image = self._image(sample.image)
-        if isinstance(image, Reject):
-            return image
-        pixels, height, width = image
-        target = self._target(sample.target, height, width)
+        image, mask = room or self._room()
+        sides = self._image(sample.image, image)
+        if isinstance(sides, Reject):
+            return sides
+        target = self._target(sample.target, sides, mask)
         if isinstance(target, Reject):
             return target
-        return Decoded(pixels, target, None if sample.event_time_ms is None else int(sample.event_time_ms))
+        return Decoded(image, target, None if sample.event_time_ms is None else int(sample.event_time_ms))
+
+    def _room(self) -> Room:
+        size = self.limits.image_size
+        return Room(
+            np.empty((size, size, 3), np.uint8), None if self.limits.labels else np.empty((size, size), np.uint8)
+        )
 
     def _parsed(self, value: bytes, key: bytes) -> Sample | Reject:
         """What the parser says, which may be a user's: it may raise or return anything."""
@@ -87,51 +94,28 @@ class Decoder:
             return Reject(PARSE_ERROR, _line(misuse))
         return Reject(_line(found.reason), _line(found.detail)) if isinstance(found, Reject) else found
 
-    def _image(self, encoded: bytes | Image) -> tuple[Image, int, int] | Reject:
-        """The image at the model's size, and its own height and width."""
+    def _image(self, encoded: bytes | Image, out: Image) -> tuple[int, int] | Reject:
+        """The image at the model's size goes to `out`; its own height and width."""
         if isinstance(encoded, np.ndarray):
-            return self._raw_image(encoded)
+            return _raw_image(encoded, out)
         try:
-            height, width = picture_size(encoded)
+            height, width = native.picture_size(encoded)
         except ValueError as error:
             return Reject("image_undecodable", str(error))
         if height * width > self.limits.max_pixels:
             return Reject("image_pixels", f"{width}x{height}, limit {self.limits.max_pixels} pixels")
         try:
-            image = self._native(encoded)
-        except (ValueError, cv2.error):
+            image = native.decode_picture(encoded, self.limits.image_size)
+        except ValueError:
             try:
                 image = self._fallback(encoded)
             except ValueError as error:
                 return Reject("image_undecodable", str(error))
-        return self._resized(image), height, width
+        native.resize(image, out)
+        return height, width
 
-    def _raw_image(self, image: Image) -> tuple[Image, int, int] | Reject:
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            return Reject("image_undecodable", f"array {image.dtype}{list(image.shape)} is not uint8[H, W, 3]")
-        return self._resized(image), image.shape[0], image.shape[1]
-
-    def _native(self, encoded: bytes) -> Image:
-        size = self.limits.image_size
-        if encoded.startswith(jpeg.SIGNATURE):
-            decoded: Image = simplejpeg.decode_jpeg(encoded, "RGB", min_height=size, min_width=size)
-            return decoded
-        bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        if bgr is None:
-            raise ValueError("PNG can't be decoded")
-        rgb: Image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-        return rgb
-
-    def _resized(self, image: Image) -> Image:
-        size = self.limits.image_size
-        if image.shape[:2] == (size, size):
-            return image
-        shrinks = max(image.shape[0], image.shape[1]) >= 2 * size
-        way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        resized: Image = cv2.resize(image, (size, size), interpolation=way)
-        return resized
-
-    def _target(self, target: bytes | Image | int, height: int, width: int) -> Image | int | Reject:
+    def _target(self, target: bytes | Image | int, sides: tuple[int, int], out: Image | None) -> Image | int | Reject:
+        """sides: the image's; out: for a mask at the model's size."""
         if isinstance(target, np.integer):
             target = int(target)
         if isinstance(target, int) != self.limits.labels:
@@ -141,54 +125,27 @@ class Decoder:
             if 0 <= target < self.limits.classes:
                 return target
             return Reject("label_range", f"label {target}, classes 0 to {self.limits.classes - 1}")
-        mask = decode_mask(target, self.limits.max_pixels) if isinstance(target, bytes) else target
+        mask = native.decode_mask(target, self.limits.max_pixels) if isinstance(target, bytes) else target
         if isinstance(mask, Reject):
             return mask
         if mask.dtype != np.uint8 or mask.ndim != 2:
             return Reject("mask_undecodable", f"array {mask.dtype}{list(mask.shape)} is not uint8[H, W]")
-        size = self.limits.image_size
-        if mask.shape not in ((height, width), (size, size)):
-            return Reject("mask_size", f"mask {mask.shape[1]}x{mask.shape[0]}, image {width}x{height}")
-        if ((mask >= self.limits.classes) & (mask != IGNORE)).any():
-            worst = int(mask[mask != IGNORE].max())
-            return Reject("mask_range", f"class {worst} in the mask, classes 0 to {self.limits.classes - 1}")
-        picked: Image = cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST)
-        return picked
+        assert out is not None
+        if mask.shape not in (sides, out.shape):
+            return Reject("mask_size", f"mask {mask.shape[1]}x{mask.shape[0]}, image {sides[1]}x{sides[0]}")
+        if mask.max() >= self.limits.classes:  # the quick question first: most masks ignore nothing
+            worst = int(mask.max(where=mask != IGNORE, initial=0))
+            if worst >= self.limits.classes:
+                return Reject("mask_range", f"class {worst} in the mask, classes 0 to {self.limits.classes - 1}")
+        native.pick(mask, out)
+        return out
 
 
-def picture_size(encoded: bytes) -> tuple[int, int]:
-    """Height and width, from the header alone. Raises ValueError when it is neither a JPEG nor a PNG."""
-    if encoded.startswith(png.SIGNATURE):
-        header = png_header(encoded)
-        return header.height, header.width
-    if encoded.startswith(jpeg.SIGNATURE):
-        return jpeg_size(encoded)
-    raise ValueError("neither a JPEG nor a PNG by its first bytes")
-
-
-def decode_mask(encoded: bytes, max_pixels: int) -> Image | Reject:
-    """uint8[H, W] of class indexes: palette PNGs give the index, 1-, 2- and 4-bit grey its own value."""
-    try:
-        header = png_header(encoded)
-        if header.width * header.height > max_pixels:
-            return Reject("mask_pixels", f"{header.width}x{header.height}, limit {max_pixels} pixels")
-        if header.colour not in (GREY, PALETTE) or header.depth > 8:
-            return Reject(
-                "mask_channels",
-                f"colour type {header.colour}, {header.depth} bits; wanted one channel of 8 bits or less",
-            )
-        plain = as_index_png(encoded, header)
-    except ValueError as error:
-        return Reject("mask_undecodable", str(error))
-    try:
-        mask: Image | None = cv2.imdecode(np.frombuffer(plain, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        mask = None
-    if mask is None:
-        return Reject("mask_undecodable", "PNG can't be decoded")
-    if header.depth < 8:  # libpng spreads 1, 2 and 4 bits over 0 to 255
-        mask = mask // np.uint8(255 // ((1 << header.depth) - 1))
-    return mask
+def _raw_image(image: Image, out: Image) -> tuple[int, int] | Reject:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        return Reject("image_undecodable", f"array {image.dtype}{list(image.shape)} is not uint8[H, W, 3]")
+    native.resize(image, out)
+    return image.shape[0], image.shape[1]
 
 
 def _misuse(found: object) -> str | None:

@@ -5,8 +5,10 @@ nor collide with its classes of the same names when both are loaded.
 Numbers and types: tensorflow/core/example/example.proto and feature.proto.
 """
 
+import math
 from typing import Any
 
+import numpy as np
 from google.protobuf import (  # type: ignore[import-untyped]
     descriptor_pb2,
     descriptor_pool,
@@ -14,15 +16,20 @@ from google.protobuf import (  # type: ignore[import-untyped]
     message_factory,
 )
 
+from streaming.arrays import Array
 from streaming.records.sample import Reject, Sample
 
 IMAGE = "image/encoded"
 MASK = "image/segmentation/class/encoded"
+IMAGE_ENCODING, MASK_ENCODING = "image/encoding", "image/segmentation/class/encoding"
 LABEL = "image/class/label"
 FILENAME = "image/filename"
-HEIGHT = "image/height"
-WIDTH = "image/width"
+HEIGHT, WIDTH = "image/height", "image/width"
+MASK_HEIGHT, MASK_WIDTH = "image/segmentation/class/height", "image/segmentation/class/width"
 EVENT_TIME = "event_time_ms"
+
+JPEG, PNG, RAW = "JPEG", "PNG", "raw"
+CHANNELS = 3
 
 
 def encode_example(
@@ -33,17 +40,26 @@ def encode_example(
     filename: str | None = None,
     height: int | None = None,
     width: int | None = None,
+    image_encoding: str | None = None,
+    mask_encoding: str | None = None,
+    mask_height: int | None = None,
+    mask_width: int | None = None,
     event_time_ms: int | None = None,
 ) -> bytes:
-    """The serialized `tf.train.Example`; features that are None are left out. Equal arguments give equal bytes."""
+    """The serialized `tf.train.Example`; features that are None are left out. Equal arguments give equal bytes.
+
+    Encodings: `JPEG`, `PNG`, or `raw` for the bytes of uint8[height, width, 3] (a mask's: uint8[height, width]).
+    """
     example = _Example()
     feature = example.features.feature
     feature[IMAGE].bytes_list.value.append(image)
     if mask is not None:
         feature[MASK].bytes_list.value.append(mask)
-    if filename is not None:
-        feature[FILENAME].bytes_list.value.append(filename.encode())
-    for name, number in ((LABEL, label), (HEIGHT, height), (WIDTH, width), (EVENT_TIME, event_time_ms)):
+    for name, text in ((FILENAME, filename), (IMAGE_ENCODING, image_encoding), (MASK_ENCODING, mask_encoding)):
+        if text is not None:
+            feature[name].bytes_list.value.append(text.encode())
+    sizes = ((HEIGHT, height), (WIDTH, width), (MASK_HEIGHT, mask_height), (MASK_WIDTH, mask_width))
+    for name, number in ((LABEL, label), (EVENT_TIME, event_time_ms), *sizes):
         if number is not None:
             feature[name].int64_list.value.append(number)
     serialized: bytes = example.SerializeToString(deterministic=True)
@@ -51,7 +67,7 @@ def encode_example(
 
 
 def parse_example(value: bytes, key: bytes) -> Sample | Reject:
-    """A sample from a record's value, or why not: `not_an_example`, `no_image` or `no_target`. Thread-safe.
+    """A sample from a record's value, or why not: `not_an_example`, `no_image`, `no_target`, `raw_size`. Thread-safe.
 
     The mask wins over the label. Pictures stay encoded: nothing is said about whether they can be decoded.
     """
@@ -62,14 +78,24 @@ def parse_example(value: bytes, key: bytes) -> Sample | Reject:
     if not example.HasField("features"):
         return Reject("not_an_example", f"a tf.train.Example without features in {len(value)} bytes")
     features = example.features.feature
-    image = _single(features, IMAGE, "bytes_list")
+    image: Any = _single(features, IMAGE, "bytes_list")
     if isinstance(image, _Unusable):
         return Reject("no_image", image)
-    target = _single(features, *((MASK, "bytes_list") if MASK in features else (LABEL, "int64_list")))
+    target: Any = _single(features, *((MASK, "bytes_list") if MASK in features else (LABEL, "int64_list")))
     if isinstance(target, _Unusable):
         return Reject("no_target", target if MASK in features or LABEL in features else f"neither {MASK} nor {LABEL}")
+    if _single(features, IMAGE_ENCODING, "bytes_list") == _RAW:
+        image = _pixels(image, features, IMAGE, (HEIGHT,), (WIDTH,), (CHANNELS,))
+    if isinstance(target, bytes) and _single(features, MASK_ENCODING, "bytes_list") == _RAW:
+        target = _pixels(target, features, MASK, (MASK_HEIGHT, HEIGHT), (MASK_WIDTH, WIDTH), ())
+    for found in (image, target):
+        if isinstance(found, _Unusable):
+            return Reject("raw_size", found)
     event_time_ms = _single(features, EVENT_TIME, "int64_list")
     return Sample(image, target, None if isinstance(event_time_ms, _Unusable) else event_time_ms)
+
+
+_RAW = RAW.encode()
 
 
 class _Unusable(str):
@@ -90,6 +116,25 @@ def _single(features: Any, name: str, kind: str) -> Any:
     if len(values) != 1:
         return _Unusable(f"{name} holds {len(values)} values, not one")
     return values[0] if values[0] != b"" else _Unusable(f"{name} is empty")
+
+
+def _pixels(
+    content: bytes, features: Any, name: str, heights: tuple[str, ...], widths: tuple[str, ...], rest: tuple[int, ...]
+) -> "Array | _Unusable":
+    """uint8[height, width, *rest] over the content, which isn't copied. heights, widths: the first that is there."""
+    sides = [_first(features, names) for names in (heights, widths)]
+    for side in sides:
+        if isinstance(side, _Unusable):
+            return side
+    shape = (*sides, *rest)
+    if min(shape) < 1 or math.prod(shape) != len(content):
+        return _Unusable(f"{name} has {len(content)} bytes, not {'x'.join(map(str, shape))}")
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _first(features: Any, names: tuple[str, ...]) -> Any:
+    """The one number of the first of these features that is there, or `_Unusable`."""
+    return _single(features, next((name for name in names if name in features), names[-1]), "int64_list")
 
 
 def _file() -> Any:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from streaming.arrays import Array
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-GREY, PALETTE = 0, 3
+GREY, RGB, PALETTE = 0, 2, 3
 
 
 class PngHeader(NamedTuple):

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streaming.demo.kafka import EmbeddedKafka
+from tests.benchmarks.rows import Row, row
 from tests.benchmarks.service_against_keras import produce
 from tests.benchmarks.windows import ratio
 from tests.line.line import DEADLINE_S, Service, nap
@@ -31,22 +32,41 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="kills, and fresh processes")
     parser.add_argument("--records", type=int, default=12_000, help="records in the topic")
     wishes = parser.parse_args()
+    report(*compare(wishes.rounds, wishes.records))
+
+
+def measure(wishes: argparse.Namespace) -> list[Row]:
+    """Seconds from SIGKILL, and from a process' start, to a step."""
+    ours, theirs = compare(wishes.rounds, wishes.records)
+    return [
+        row("SIGKILL to the next trained record", "s", ours),
+        row("fresh process to its first step", "s", theirs),
+    ]
+
+
+def compare(rounds: int, records: int) -> tuple[list[float], list[float]]:
+    """Seconds of recoveries and of fresh processes, alternating."""
     settings: dict[str, object] = {"pipeline.image_size": 128, "pipeline.batch_size": 32, "model.width": 24}
     settings |= {"pipeline.linger_s": 30, "checkpoint.interval_s": 60, "evaluation.fraction": 0.02}
-    ours, theirs = [], []
+    ours: list[float] = []
+    theirs: list[float] = []
     with tempfile.TemporaryDirectory() as folder, EmbeddedKafka(Path(folder) / "kafka") as broker:
-        produce(broker.bootstrap_servers, wishes.records)
+        produce(broker.bootstrap_servers, records)
         fresh_process(settings)  # what both sides read from disk is in memory now
         with Service(Path(folder), broker.bootstrap_servers, "bench", settings) as service:
             service.until(lambda status: status["step"] > 3)
-            for number in range(wishes.rounds):
+            for number in range(rounds):
                 ours.append(kill_and_recover(service))
                 service.post("/v1/pause").raise_for_status()
                 service.until(lambda status: status["state"] == "paused")
                 theirs.append(fresh_process(settings))
                 service.post("/v1/resume").raise_for_status()
                 OUT.print(f"round {number + 1}: recovery {ours[-1]:.2f} s, fresh process {theirs[-1]:.2f} s")
-    table = Table(title=f"{wishes.rounds} rounds, seconds")
+    return ours, theirs
+
+
+def report(ours: list[float], theirs: list[float]) -> None:
+    table = Table(title=f"{len(ours)} rounds, seconds")
     for name in ("", "median", "min", "max"):
         table.add_column(name, justify="right" if name else "left")
     for name, values in (("SIGKILL to the next trained record", ours), ("fresh process to its first step", theirs)):

@@ -1,4 +1,4 @@
-"""`make bench`: the service with its whole line against a bare Keras loop of the same model, in alternating windows.
+"""The service with its whole line against a bare Keras loop of the same model, in alternating windows.
 
 One run, one machine, both sides resident: while one side's window runs the other is paused or waits on its pipe. The
 service reads 500x375 JPEGs with PNG trimaps from a real Kafka, through all of its defaults but evaluation; the loop is
@@ -25,33 +25,67 @@ from rich.table import Table
 from streaming.demo.kafka import EmbeddedKafka
 from streaming.demo.produce import Producer, ensure_topic
 from streaming.demo.synthetic import synthetic
+from streaming.settings import Settings
 from streaming.settings_sources import load_settings
-from tests.benchmarks.windows import UNCOUNTED_STEPS, ratio
+from streaming.settings_tree import leaves
+from tests.benchmarks.rows import Row, row
+from tests.benchmarks.windows import UNCOUNTED_STEPS, quotients, ratio
 from tests.line.line import Service, lag, nap
 
 DRAWN = 400
 OUT = Console(stderr=True)
 
 
+# The service's own defaults; `Service` has smaller ones for tests.
+NAMES: tuple[str, ...] = (
+    "pipeline.image_size",
+    "pipeline.batch_size",
+    "pipeline.linger_s",
+    "model.width",
+    "checkpoint.interval_s",
+)
+NAMES += ("evaluation.fraction", "evaluation.every_batches")
+DEFAULTS: dict[str, object] = {leaf.name: leaf.value for leaf in leaves(Settings()) if leaf.name in NAMES}
+OFF: dict[str, object] = {"evaluation.fraction": 0, "evaluation.every_batches": 0}
+
+
 def main() -> None:
     wishes = arguments()
-    settings = {"pipeline.image_size": wishes.image_size, "pipeline.batch_size": wishes.batch_size}
-    settings |= {"model.width": wishes.width, "pipeline.linger_s": 30, "checkpoint.interval_s": 60}
-    settings |= {"evaluation.fraction": 0, "evaluation.every_batches": 0}
+    settings: dict[str, object] = {"pipeline.image_size": wishes.image_size, "pipeline.batch_size": wishes.batch_size}
+    settings["model.width"] = wishes.width
+    report(wishes, *compare(settings | OFF, wishes.windows, wishes.seconds, wishes.records))
+
+
+def measure(wishes: argparse.Namespace) -> list[Row]:
+    """Rates of the service over those of the loop, evaluation off."""
+    found = quotients(*compare(OFF, wishes.rounds, wishes.seconds, wishes.records))
+    return [row("service / bare Keras, evaluation off, images/s", "ratio", found, ">= 0.97")]
+
+
+def measure_with_evaluation(wishes: argparse.Namespace) -> list[Row]:
+    """The same with the default evaluation."""
+    found = quotients(*compare({}, wishes.rounds, wishes.seconds, wishes.records))
+    return [row("service / bare Keras, evaluation as by default, images/s", "ratio", found)]
+
+
+def compare(wanted: dict[str, object], windows: int, seconds: float, records: int) -> tuple[list[float], list[float]]:
+    """Images a second of the service and of the loop, pairs of windows. wanted: settings that aren't the defaults."""
+    settings = DEFAULTS | wanted
+    batch_size = int(str(settings["pipeline.batch_size"]))
     with tempfile.TemporaryDirectory() as folder, EmbeddedKafka(Path(folder) / "kafka") as broker:
-        produce(broker.bootstrap_servers, wishes.records)
+        produce(broker.bootstrap_servers, records)
         with Service(Path(folder), broker.bootstrap_servers, "bench", settings) as service, Keras(settings) as keras:
             service.until(lambda status: status["step"] > UNCOUNTED_STEPS)
             service.post("/v1/pause").raise_for_status()
             keras.window(5)
             ours, theirs = [], []
-            for number in range(wishes.windows):
-                ours.append(service_window(service, wishes.seconds, wishes.batch_size))
-                theirs.append(keras.window(wishes.seconds))
+            for number in range(windows):
+                ours.append(service_window(service, seconds, batch_size))
+                theirs.append(keras.window(seconds))
                 OUT.print(f"window {number + 1}: service {ours[-1]:.1f} images/s, bare Keras {theirs[-1]:.1f}")
             left = lag(service.status())
     assert left, "the topic ran dry: give --records more"
-    report(wishes, ours, theirs)
+    return ours, theirs
 
 
 def arguments() -> argparse.Namespace:

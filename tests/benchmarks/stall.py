@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streaming.demo.kafka import EmbeddedKafka
+from tests.benchmarks.rows import Row, row
 from tests.benchmarks.service_against_keras import produce
 from tests.line.line import Service, nap
 
@@ -30,23 +31,36 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=20_000, help="records in the topic")
     parser.add_argument("--width", type=int, default=WIDTH, help="model.width")
     wishes = parser.parse_args()
-    settings: dict[str, object] = {"pipeline.image_size": 64, "pipeline.batch_size": 16, "model.width": wishes.width}
+    committed, times, saves = take(wishes.saves, wishes.records, wishes.width)
+    report(committed, times, saves)
+
+
+def measure(wishes: argparse.Namespace) -> list[Row]:
+    """Milliseconds that training stands still for a checkpoint."""
+    committed, _, _ = take(wishes.saves, wishes.records, WIDTH)
+    megabytes = committed[-1]["size_bytes"] / 1e6
+    stalls = [1000 * save["stall_s"] for save in committed]
+    return [row(f"training stands still for a checkpoint of {megabytes:.0f} MB", "ms", stalls)]
+
+
+def take(saves: int, records: int, width: int) -> tuple[list[dict[str, float]], list[float], list[tuple[float, float]]]:
+    """The worker's own figures of each checkpoint, when steps were seen, and between when and when each save ran."""
+    settings: dict[str, object] = {"pipeline.image_size": 64, "pipeline.batch_size": 16, "model.width": width}
     settings |= {"checkpoint.interval_s": 1e6, "evaluation.fraction": 0, "evaluation.every_batches": 0}
     with tempfile.TemporaryDirectory() as folder, EmbeddedKafka(Path(folder) / "kafka") as broker:
-        produce(broker.bootstrap_servers, wishes.records)
+        produce(broker.bootstrap_servers, records)
         with Service(Path(folder), broker.bootstrap_servers, "bench", settings) as service:
             service.until(lambda status: status["step"] > 3)
             steps = Steps(service.url)
             steps.start()
-            saves = []
-            for _ in range(wishes.saves):
+            taken = []
+            for _ in range(saves):
                 began = time.monotonic()
                 service.checkpoint()
-                saves.append((began, time.monotonic()))
+                taken.append((began, time.monotonic()))
                 nap(2.5)
             steps.stop()
-            committed = service.events("checkpoint_committed")[-wishes.saves :]
-    report(committed, steps.times, saves)
+            return service.events("checkpoint_committed")[-saves:], steps.times, taken
 
 
 class Steps(threading.Thread):

@@ -15,6 +15,11 @@ class Ratio(NamedTuple):
 
 
 def ratio(ours: list[float], theirs: list[float]) -> Ratio:
-    """ours[i] / theirs[i], taken one after the other."""
-    quotients = [one / other for one, other in zip(ours, theirs, strict=True)]
-    return Ratio(median(quotients), min(quotients), max(quotients))
+    """Of ours[i] / theirs[i], taken one after the other."""
+    found = quotients(ours, theirs)
+    return Ratio(median(found), min(found), max(found))
+
+
+def quotients(ours: list[float], theirs: list[float]) -> list[float]:
+    """ours[i] / theirs[i]."""
+    return [one / other for one, other in zip(ours, theirs, strict=True)]

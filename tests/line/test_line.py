@@ -13,7 +13,9 @@ from kafka import KafkaAdminClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from streaming.demo.kafka import EmbeddedKafka
-from streaming.records.example import encode_example
+from streaming.demo.pets import draw_pet, encode_pet
+from streaming.demo.profiles import Profile, Shape, encode_record
+from streaming.records.example import RAW, encode_example
 from tests.conftest import Broker, TopicFactory
 from tests.line.conftest import Serve
 from tests.line.line import Service, picture, produce, record, settled
@@ -36,12 +38,13 @@ def bad_records() -> dict[str, list[bytes]]:
         "image_pixels": [encode_example(image=bomb, mask=mask)],
         "mask_size": [encode_example(image=image, mask=small)],
         "mask_range": [encode_example(image=image, mask=nines)],
+        "raw_size": [encode_example(image=bytes(767), image_encoding=RAW, height=16, width=16, mask=mask)],
         "not_an_example": [b"\xff" * 100, b"\n"],
     }
 
 
 def odd_records() -> list[bytes]:
-    """Legal, if unusual."""
+    """Legal, if unusual; among them one of each profile."""
     pixels = simplejpeg.decode_jpeg(picture(1)[0])
     mask = picture(1)[1]
     six_megapixels = cv2.resize(pixels, (3000, 2000))
@@ -52,7 +55,9 @@ def odd_records() -> list[bytes]:
         (simplejpeg.encode_jpeg(pixels[:1, :1]), cv2.imencode(".png", np.zeros((1, 1), np.uint8))[1].tobytes()),
         (simplejpeg.encode_jpeg(six_megapixels), cv2.imencode(".png", np.zeros((16, 16), np.uint8))[1].tobytes()),
     ]
-    return [encode_example(image=image, mask=target) for image, target in pictures]
+    pet = encode_pet(draw_pet(1, 1))
+    shapes = [encode_record(Shape(kind, 16), *pet, filename="pet.jpg", event_time_ms=1) for kind in Profile]
+    return shapes + [encode_example(image=image, mask=target) for image, target in pictures]
 
 
 def counters(service: Service) -> dict[str, float]:

@@ -36,7 +36,16 @@ BUILD = "`kustomize build`, `kubectl kustomize`"
 MANIFEST = f"`kubernetes-validate --strict`, 1.31 and 1.37; {BUILD}"
 OPERATOR = f"{BUILD}; the operator's schema isn't among those of `kubernetes-validate`"
 
+UNIT = "`systemd-analyze verify`, `systemd-analyze security`: 1.4; no systemd runs here, its socket is tested"
+ENGINE = "`make test-ops`: built by a real engine, and run"
+
 FILES = (
+    File("docker/Dockerfile", RAN, f"{ENGINE}; the target gpu never"),
+    File("docker/compose.yaml", VALIDATED, "`docker-compose config`; its images can't be pulled here"),
+    File("docker/compose.gpu.yaml", NEVER, "there was no GPU"),
+    File("docker/healthcheck.py", RAN, ENGINE),
+    File("docker/penstock.toml", RAN, ENGINE),
+    File("ops/systemd/penstock.service", VALIDATED, UNIT),
     File("ops/README.md", VALIDATED, "`tests/ops/test_files.py`: this table"),
     File("ops/runbook.md", VALIDATED, PAGES),
     File("ops/threats.md", VALIDATED, PAGES),

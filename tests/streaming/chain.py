@@ -45,6 +45,7 @@ class Loop:
         preprocess: Any = None,
         parser: Parse = parse,
         labels: bool = False,
+        max_bytes: int = 1000,
     ) -> None:
         self.topic = topic
         self.ledger = Ledger(Generation("c1", "pets", "t1"))
@@ -59,7 +60,7 @@ class Loop:
         self._next_id = 0
         self._rng = random.Random(0)
         self._round: Round | None = None
-        limits = Limits(SIZE, 3, 1000, 10_000, labels=labels)
+        limits = Limits(SIZE, 3, max_bytes, 1 << 20, labels=labels)
         options = ChainOptions(batch_size, shuffle_buffer, 2, 0, augment, preprocess)
         decoder = BatchDecoder(Decoder(limits, parser, no_fallback), options)
         self.feed = Feed(lambda ranges, intake: build_chain(ranges, topic, intake, decoder, options))

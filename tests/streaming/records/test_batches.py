@@ -2,15 +2,19 @@
 
 import random
 
+import cv2
 import numpy as np
 import pytest
 
 from streaming.book import bad_records
+from streaming.demo.pets import draw_pet, encode_pet
+from streaming.demo.profiles import Profile, Shape, encode_record
 from streaming.errors import UserCodeError
 from streaming.ledger.ledger import Kind
 from streaming.records.augment import stateless_hash
 from streaming.records.batch import Batch
 from streaming.records.breaker import BadRecord
+from streaming.records.example import parse_example
 from streaming.records.original import Original
 from streaming.records.sample import Reject, Sample
 from streaming.round import HOLD_OUT_BLOCK
@@ -49,6 +53,26 @@ def test_every_record_comes_once_in_batches_of_their_real_size() -> None:
         assert (batch.targets.shape, batch.targets.dtype) == ((len(batch.offset), SIZE, SIZE), "uint8")
         assert (np.asarray(batch.images)[:, 0, 0, 0] == batch.offset % 200).all()
         assert (batch.event_time_ms == -1).all()
+
+
+def test_records_of_all_profiles_may_be_mixed_in_one_topic() -> None:
+    pets = [draw_pet(7, number, width=100, height=80) for number in range(24)]
+    shapes = [Shape(profile, SIZE) for profile in Profile]
+    values = {
+        offset: encode_record(shapes[offset % 4], *encode_pet(pet), filename="", event_time_ms=offset)
+        for offset, pet in enumerate(pets)
+    }
+    areas = np.stack([cv2.resize(pet.image, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for pet in pets]).astype(int)
+    loop = Loop(MemoryTopic({0: values}, {0: len(values)}), parser=parse_example, max_bytes=1 << 20)
+    loop.run_until_settled()
+    assert len(loop.seen) == len(values)
+    assert sum(len(batch.rejected.offset) for batch in loop.batches) == 0
+    for batch in loop.batches:
+        assert (batch.event_time_ms == batch.offset).all()
+        for offset, image, mask in zip(batch.offset, np.asarray(batch.images), np.asarray(batch.targets), strict=True):
+            assert np.abs(areas - image).mean(axis=(1, 2, 3)).argmin() == offset  # its own pet, not another's
+            picked = cv2.resize(pets[offset].trimap, (SIZE, SIZE), interpolation=cv2.INTER_NEAREST_EXACT)
+            assert (mask == picked).all()
 
 
 def test_records_are_shuffled() -> None:

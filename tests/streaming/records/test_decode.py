@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kornia_rs.io import decode_image_png_u8
 
-from streaming.records.decode import IGNORE, Decoded, Decoder, Limits, Parse, decode_mask
-from streaming.records.example import encode_example, parse_example
+from streaming.records.decode import IGNORE, Decoded, Decoder, Limits, Parse
+from streaming.records.example import RAW, encode_example, parse_example
+from streaming.records.native import decode_mask
 from streaming.records.png import GREY, PALETTE
 from streaming.records.sample import Reject, Sample
 from tests.streaming.pictures import Array, chunks_of, jpeg, png, png_start, progressive_jpeg, smooth, with_orientation
@@ -44,6 +46,11 @@ def decoded(image: bytes, mask: bytes | None = None, **limits: Any) -> Decoded:
     assert result.image.dtype == np.uint8
     assert result.image.shape == (SIZE, SIZE, 3)
     return result
+
+
+def raw(image: Array, mask: Array, **other: int | None) -> bytes:
+    sides: dict[str, Any] = {"height": image.shape[0], "width": image.shape[1], **other}
+    return encode_example(image=image.tobytes(), image_encoding=RAW, mask=mask.tobytes(), mask_encoding=RAW, **sides)
 
 
 def rejected(value: bytes, parse: Parse = parse_example, **limits: Any) -> Reject:
@@ -165,6 +172,35 @@ def test_a_mask_is_resized_to_whole_classes() -> None:
     assert (halves[:, SIZE // 2 :] == 2).all()
 
 
+def test_pixels_of_a_raw_record_are_used_as_they_are() -> None:
+    picture, mask = smooth(SIZE, SIZE), np.random.default_rng(0).integers(0, 3, (SIZE, SIZE)).astype(np.uint8)
+    result = decoder()(raw(picture, mask), b"k")
+    assert isinstance(result, Decoded)
+    assert (result.image == picture).all()
+    assert (result.target == mask).all()
+    large = decoder()(raw(PICTURE, MASK), b"k")
+    assert isinstance(large, Decoded)
+    assert_close(large.image, shrunk(PICTURE))
+
+
+def test_a_picture_and_its_mask_may_be_encoded_differently() -> None:
+    mask = np.random.default_rng(0).integers(0, 3, (SIZE, SIZE)).astype(np.uint8)
+    sides = {"height": HEIGHT, "width": WIDTH, "mask_height": SIZE, "mask_width": SIZE}
+    beside_jpeg = decoder()(encode_example(image=jpeg(PICTURE), mask=mask.tobytes(), mask_encoding=RAW, **sides), b"k")
+    assert isinstance(beside_jpeg, Decoded)
+    assert (beside_jpeg.target == mask).all()
+    beside_raw = decoder()(encode_example(image=PICTURE.tobytes(), image_encoding=RAW, mask=png(mask), **sides), b"k")
+    assert isinstance(beside_raw, Decoded)
+    assert (beside_raw.target == mask).all()
+    assert_close(beside_raw.image, shrunk(PICTURE))
+
+
+def test_a_mask_is_picked_at_the_centres_of_the_models_pixels() -> None:
+    rows = ((np.arange(SIZE) + 0.5) * HEIGHT / SIZE).astype(int)
+    columns = ((np.arange(SIZE) + 0.5) * WIDTH / SIZE).astype(int)
+    assert (np.asarray(decoded(jpeg(PICTURE), png(MASK)).target) == MASK[rows][:, columns]).all()
+
+
 def test_a_mask_of_exactly_the_models_size_is_taken_as_it_is() -> None:
     mask = np.random.default_rng(0).integers(0, 3, (SIZE, SIZE)).astype(np.uint8)
     mask[0] = IGNORE
@@ -219,6 +255,20 @@ BAD: dict[str, tuple[bytes, str]] = {
     ),
     "a PNG without pixels": (encode_example(image=png_start(0, 0), mask=png(MASK)), "image_undecodable"),
     "a label where masks are wanted": (encode_example(image=jpeg(PICTURE), label=1), "target_kind"),
+    "a raw picture of another size": (raw(PICTURE, MASK, height=HEIGHT + 1), "raw_size"),
+    "a raw picture of no size": (raw(PICTURE, MASK, height=None), "raw_size"),
+    "a raw picture of a negative size": (raw(PICTURE, MASK, height=-HEIGHT, width=-WIDTH), "raw_size"),
+    "a raw mask of another size": (raw(PICTURE, MASK, mask_width=SIZE), "raw_size"),
+    "a raw mask of neither size": (raw(PICTURE, MASK[1:], mask_height=HEIGHT - 1), "mask_size"),
+    "a raw mask with a class out of range": (raw(PICTURE, MASK + 1), "mask_range"),
+    "a JPEG that is said to be raw": (
+        encode_example(image=jpeg(PICTURE), image_encoding=RAW, mask=png(MASK), height=HEIGHT, width=WIDTH),
+        "raw_size",
+    ),
+    "pixels that aren't said to be raw": (
+        encode_example(image=PICTURE.tobytes(), mask=png(MASK), height=HEIGHT, width=WIDTH),
+        "image_undecodable",
+    ),
     "no target": (encode_example(image=jpeg(PICTURE)), "no_target"),
 }
 
@@ -244,6 +294,26 @@ def test_a_picture_cut_short_anywhere_is_rejected(encode: Callable[[Array], byte
     for tenth in range(10):
         value = encode_example(image=encoded[: len(encoded) * tenth // 10], mask=png(MASK))
         assert rejected(value).reason == ("no_image" if tenth == 0 else "image_undecodable")
+
+
+@pytest.mark.parametrize("colour", [GREY, 2, PALETTE])
+def test_a_mask_cut_short_anywhere_is_rejected(colour: int) -> None:
+    encoded = png(MASK, PALETTE, PLTE=COLOURS) if colour == PALETTE else png(PICTURE if colour == 2 else MASK, colour)
+    assert all(
+        rejected(encode_example(image=jpeg(PICTURE), mask=encoded[:length])).reason
+        in ("mask_channels", "mask_undecodable")
+        for length in range(1, len(encoded) - 12, 7)
+    )
+
+
+def test_a_png_that_one_decoder_refuses_goes_to_the_next() -> None:
+    """Rust's insists on the checksum of a palette, of which nothing is used."""
+    encoded = bytearray(png(MASK, PALETTE, PLTE=COLOURS))
+    at = next(at for at, _, name in chunks_of(encoded) if name == b"PLTE")
+    encoded[at + 8] ^= 0xFF
+    with pytest.raises(Exception, match="CRC"):
+        decode_image_png_u8(bytes(encoded), (HEIGHT, WIDTH), "mono")
+    assert (decode_mask(bytes(encoded), LIMITS.max_pixels) == MASK).all()
 
 
 @pytest.mark.parametrize("name", [b"IHDR", b"IDAT"])

@@ -57,22 +57,13 @@ def test_what_needs_no_resize_is_the_same_bit_by_bit(graph: Any, height: int, wi
 
 
 @pytest.mark.parametrize(
-    ("height", "width"), [(40, 50), (70, 100), (300, 260), (253, 127), (1000, 700), (66, 900), (128, 500)]
+    ("height", "width"),
+    [(40, 50), (70, 100), (100, 330), (300, 260), (253, 127), (1000, 700), (66, 900), (128, 500), (375, 500)],
 )
-def test_a_resize_differs_by_one_grey_level(graph: Any, height: int, width: int) -> None:
-    """Pictures that the pipeline takes whole, or a half, a quarter or an eighth of."""
-    found = distances(graph, [jpeg(np.random.default_rng(n), height, width) for n in range(3)])
+@pytest.mark.parametrize("colour", ["444", "420"])
+def test_a_resize_differs_by_one_grey_level(graph: Any, height: int, width: int, colour: str) -> None:
+    found = distances(graph, [jpeg(np.random.default_rng(n), height, width, colour) for n in range(3)])
     assert found.max() <= 1
-
-
-@pytest.mark.parametrize(("colour", "most", "mean"), [("444", 4, 0.5), ("420", 8, 0.7)])
-def test_odd_eighths_of_a_picture_are_near(graph: Any, colour: str, most: int, mean: float) -> None:
-    """The pipeline's decoder scales colour planes of half the size by themselves."""
-    rng = np.random.default_rng(0)
-    shapes = [(round(SIZE * 8 / eighths) - 1, round(SIZE * 8 / eighths) + 20) for eighths in (3, 5, 6, 7)]
-    found = distances(graph, [jpeg(rng, height, width, colour) for height, width in shapes])
-    assert found.max() <= most
-    assert found.mean(axis=(1, 2, 3)).max() <= mean
 
 
 def test_pets_of_the_demo_and_png_are_near_and_nonsense_is_refused(graph: Any) -> None:

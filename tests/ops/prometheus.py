@@ -1,0 +1,93 @@
+"""A real Prometheus on loopback, with the rules as they are committed but for their patience."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import yaml
+
+from streaming.demo.ports import free_port
+from tests.docs import ROOT
+from tests.line.line import nap
+
+RULES = ROOT / "ops" / "prometheus"
+PATIENCE = {"[5m]": "[15s]", "[15m]": "[15s]", "[30m]": "[15s]", "[1h]": "[15s]"}
+"""Windows of the rules, and what they are here: a test hasn't got so long."""
+
+
+class Prometheus:
+    """Scrapes `address` each second."""
+
+    def __init__(self, folder: Path, address: str) -> None:
+        self._folder = folder
+        self._address = address
+        self._process: subprocess.Popen[bytes] | None = None
+        port = free_port()
+        self._listen = f"127.0.0.1:{port}"
+        self.url = f"http://{self._listen}"
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir()
+        config = yaml.safe_load((RULES / "prometheus.yml").read_text())
+        config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        (job,) = config["scrape_configs"]
+        job["static_configs"] = [{"targets": [self._address]}]
+        (self._folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+        for name in config["rule_files"]:
+            (self._folder / name).write_text(_impatient((RULES / name).read_text()))
+        command = [
+            "prometheus",
+            f"--config.file={self._folder}/prometheus.yml",
+            f"--storage.tsdb.path={self._folder}/data",
+        ]
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen([*command, f"--web.listen-address={self._listen}"], stdout=log, stderr=log)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(30)
+
+    def query(self, expression: str) -> list[Any]:
+        """The instant vector."""
+        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": expression}, timeout=10).raise_for_status()
+        found: list[Any] = answer.json()["data"]["result"]
+        return found
+
+    def value(self, expression: str) -> float | None:
+        found = self.query(expression)
+        return float(found[0]["value"][1]) if found else None
+
+    def firing(self) -> set[str]:
+        """Names of the alerts that fire."""
+        alerts = httpx.get(f"{self.url}/api/v1/alerts", timeout=10).raise_for_status().json()["data"]["alerts"]
+        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+
+    def until(self, holds: Callable[[], Any], deadline_s: float = 120) -> Any:
+        """The first true value."""
+        deadline = time.monotonic() + deadline_s
+        while time.monotonic() < deadline:
+            try:
+                if found := holds():
+                    return found
+            except httpx.TransportError:
+                pass  # it is starting
+            nap(0.2)
+        raise AssertionError(f"never came true\n{(self._folder / 'log').read_text()[-2000:]}")
+
+
+def _impatient(rules: str) -> str:
+    tree = yaml.safe_load(rules)
+    for rule in (rule for group in tree["groups"] for rule in group["rules"]):
+        rule.pop("for", None)
+        for window, short in PATIENCE.items():
+            rule["expr"] = rule["expr"].replace(window, short)
+    return json.dumps(tree)
