@@ -32,10 +32,12 @@ class File(NamedTuple):
 RAN, VALIDATED, NEVER = Proof
 PAGES = "`tests/test_docs.py`: its links, commands, settings and headings"
 PICTURES = "drawn by `python -m tests.pictures`; looked at"
-MANIFEST = "`kubernetes-validate --strict`, 1.31 and 1.37; `kustomize build`"
-OPERATOR = "`kustomize build`; the operator's schema isn't among those of `kubernetes-validate`"
+BUILD = "`kustomize build`, `kubectl kustomize`"
+MANIFEST = f"`kubernetes-validate --strict`, 1.31 and 1.37; {BUILD}"
+OPERATOR = f"{BUILD}; the operator's schema isn't among those of `kubernetes-validate`"
 
 UNIT = "`systemd-analyze verify`, `systemd-analyze security`: 1.4; no systemd runs here, its socket is tested"
+PROMETHEUS = "`make test-ops`: loaded and evaluated by a real Prometheus, alerts fire; `promtool test rules`"
 ENGINE = "`make test-ops`: built by a real engine, and run"
 
 FILES = (
@@ -51,9 +53,9 @@ FILES = (
     File("ops/pictures/page.png", RAN, "taken of the page by `tests/service/test_page.py`; looked at"),
     File("ops/pictures/pets.png", RAN, PICTURES),
     File("ops/pictures/predictions.png", RAN, PICTURES),
-    File("ops/prometheus/prometheus.yml", VALIDATED, "`promtool check config`"),
-    File("ops/prometheus/rules.yml", VALIDATED, "`promtool check config`, `promtool test rules`"),
-    File("ops/prometheus/alerts.yml", VALIDATED, "`promtool check config`, `promtool test rules`"),
+    File("ops/prometheus/prometheus.yml", RAN, PROMETHEUS),
+    File("ops/prometheus/rules.yml", RAN, PROMETHEUS),
+    File("ops/prometheus/alerts.yml", RAN, PROMETHEUS),
     File("ops/prometheus/alerts_test.yml", RAN, "`promtool test rules`: SUCCESS"),
     File("ops/grafana/dashboard.py", RAN, "`python -m ops.grafana.dashboard` writes the file that is committed"),
     File(
@@ -65,17 +67,17 @@ FILES = (
     File("ops/kubernetes/secret.example.yaml", VALIDATED, MANIFEST),
     File("ops/kubernetes/base/account.yaml", VALIDATED, MANIFEST),
     File("ops/kubernetes/base/deployment.yaml", VALIDATED, MANIFEST),
-    File("ops/kubernetes/base/kustomization.yaml", VALIDATED, "`kustomize build`"),
+    File("ops/kubernetes/base/kustomization.yaml", VALIDATED, BUILD),
     File("ops/kubernetes/base/penstock.toml", VALIDATED, "read by the service's own settings"),
     File("ops/kubernetes/base/service.yaml", VALIDATED, MANIFEST),
     File("ops/kubernetes/base/volume.yaml", VALIDATED, MANIFEST),
-    File("ops/kubernetes/components/monitoring/kustomization.yaml", VALIDATED, "`kustomize build`"),
+    File("ops/kubernetes/components/monitoring/kustomization.yaml", VALIDATED, BUILD),
     File("ops/kubernetes/components/monitoring/pod-monitor.yaml", VALIDATED, OPERATOR),
     File("ops/kubernetes/components/monitoring/prometheus-rule.yaml", VALIDATED, OPERATOR),
-    File("ops/kubernetes/components/network-policy/kustomization.yaml", VALIDATED, "`kustomize build`"),
+    File("ops/kubernetes/components/network-policy/kustomization.yaml", VALIDATED, BUILD),
     File("ops/kubernetes/components/network-policy/network-policy.yaml", VALIDATED, MANIFEST),
-    File("ops/kubernetes/overlays/cpu/kustomization.yaml", VALIDATED, "`kustomize build`"),
-    File("ops/kubernetes/overlays/gpu/kustomization.yaml", VALIDATED, "`kustomize build`"),
+    File("ops/kubernetes/overlays/cpu/kustomization.yaml", VALIDATED, BUILD),
+    File("ops/kubernetes/overlays/gpu/kustomization.yaml", VALIDATED, BUILD),
 )
 
 

@@ -1,4 +1,4 @@
-"""A real Prometheus on loopback, with the rules as they are committed but for their patience."""
+"""A real Prometheus on loopback, with the files as they are committed, or with less patience for a service."""
 
 import json
 import subprocess
@@ -21,9 +21,9 @@ PATIENCE = {"[5m]": "[15s]", "[15m]": "[15s]", "[30m]": "[15s]", "[1h]": "[15s]"
 
 
 class Prometheus:
-    """Scrapes `address` each second."""
+    """Scrapes `address` each second, with little patience; without one it runs the files as they are committed."""
 
-    def __init__(self, folder: Path, address: str) -> None:
+    def __init__(self, folder: Path, address: str | None = None) -> None:
         self._folder = folder
         self._address = address
         self._process: subprocess.Popen[bytes] | None = None
@@ -33,18 +33,8 @@ class Prometheus:
 
     def __enter__(self) -> Self:
         self._folder.mkdir()
-        config = yaml.safe_load((RULES / "prometheus.yml").read_text())
-        config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-        (job,) = config["scrape_configs"]
-        job["static_configs"] = [{"targets": [self._address]}]
-        (self._folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-        for name in config["rule_files"]:
-            (self._folder / name).write_text(_impatient((RULES / name).read_text()))
-        command = [
-            "prometheus",
-            f"--config.file={self._folder}/prometheus.yml",
-            f"--storage.tsdb.path={self._folder}/data",
-        ]
+        file = RULES / "prometheus.yml" if self._address is None else self._impatient(self._address)
+        command = ["prometheus", f"--config.file={file}", f"--storage.tsdb.path={self._folder}/data"]
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen([*command, f"--web.listen-address={self._listen}"], stdout=log, stderr=log)
         return self
@@ -68,8 +58,17 @@ class Prometheus:
 
     def firing(self) -> set[str]:
         """Names of the alerts that fire."""
+        return self.alerts("firing")
+
+    def alerts(self, state: str) -> set[str]:
+        """Names of those in that state: firing, or pending."""
         alerts = httpx.get(f"{self.url}/api/v1/alerts", timeout=10).raise_for_status().json()["data"]["alerts"]
-        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == state}
+
+    def health(self) -> set[str]:
+        """What became of the rules: ok, err, or unknown before they are evaluated."""
+        groups = httpx.get(f"{self.url}/api/v1/rules", timeout=10).raise_for_status().json()["data"]["groups"]
+        return {rule["health"] for group in groups for rule in group["rules"]}
 
     def until(self, holds: Callable[[], Any], deadline_s: float = 120) -> Any:
         """The first true value."""
@@ -82,6 +81,18 @@ class Prometheus:
                 pass  # it is starting
             nap(0.2)
         raise AssertionError(f"never came true\n{(self._folder / 'log').read_text()[-2000:]}")
+
+    def _impatient(self, address: str) -> Path:
+        """A configuration for that one, with its rules beside it."""
+        config = yaml.safe_load((RULES / "prometheus.yml").read_text())
+        config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        (job,) = config["scrape_configs"]
+        job["static_configs"] = [{"targets": [address]}]
+        for name in config["rule_files"]:
+            (self._folder / name).write_text(_impatient((RULES / name).read_text()))
+        file = self._folder / "prometheus.yml"
+        file.write_text(yaml.safe_dump(config))
+        return file
 
 
 def _impatient(rules: str) -> str:

@@ -77,6 +77,7 @@ def test_every_alert_leads_to_its_page_and_no_page_is_left_over() -> None:
     chapter = RUNBOOK.read_text().partition("## Alerts\n")[2].partition("\n## ")[0]
     pages = re.findall(r"^### (Penstock\w+)$", chapter, re.MULTILINE)
     assert pages == [rule["alert"] for rule in rules("alerts.yml")]
+    assert [page.split()[0] for page in chapter.split("### ")[1:] if "Remedy" not in page] == []
     for rule in rules("alerts.yml"):
         assert rule["annotations"]["runbook_url"].endswith(f"ops/runbook.md#{rule['alert'].lower()}")
         assert rule["labels"]["severity"] in {"critical", "warning", "info"}
