@@ -8,7 +8,7 @@ RUN := $(UV) run --frozen --extra demo
 SLOW_LINES := $(addprefix tests/line/test_,answers.py deterministic.py model_life.py native_crash.py secure.py topic_life.py truncated.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-plain test-faults test-slow mutants soak lint format bench bench-peers bench-gate bench-decode bench-decoders bench-recovery bench-stall bench-api clean
+.PHONY: help env demo test test-plain test-faults test-slow test-ops mutants soak lint format bench bench-peers bench-gate bench-decode bench-decoders bench-recovery bench-stall bench-api bench-freshness clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ test-faults: env ## whatever breaks: 20 kills, disks, brokers, processes; under 
 
 test-slow: env ## whole lives that take minutes each: bitwise equal weights, native crashes, truncation, answers, logins, adapted models
 	@$(RUN) pytest --faults -v -n 2 --maxschedchunk 1 $(SLOW_LINES)
+
+test-ops: env ## the image in a real engine, with a real Kafka and a real Prometheus; needs root and Debian's docker.io
+	@$(RUN) pytest --ops -v tests/ops
 
 mutants: env ## deliberate mistakes, and the tests that notice them
 	@$(RUN) python -m tests.faults.mutants
@@ -70,6 +73,9 @@ bench-stall: env ## how long training stands still for a checkpoint
 
 bench-api: env ## what probes and callers wait for while it trains, and what they cost it
 	@$(RUN) python -m tests.benchmarks.api
+
+bench-freshness: env ## how old a record is when the weights have learnt it
+	@$(RUN) python -m tests.benchmarks.freshness
 
 clean: ## remove what was built here
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache dist

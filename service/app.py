@@ -39,6 +39,7 @@ from service.routes import (
     status,
 )
 from service.routes import problems as problem_routes
+from service.routes.broadcast import Broadcast
 from service.save_desk import SaveDesk
 from service.shelf import Shelf
 from service.supervisor import Supervisor
@@ -102,7 +103,8 @@ def create_app(parts: Collaborators) -> FastAPI:
     app.include_router(new_run.router(parts.new_run, parts.work, parts.guard))
     app.include_router(operations.router(parts.operations, parts.work))
     app.include_router(settings.router(parts.live, parts.view, parts.shelf, parts.guard))
-    app.include_router(events.router(parts.name, parts.view, parts.lag, parts.recorder, parts.gallery))
+    broadcast = Broadcast(parts.name, parts.view, parts.lag, parts.recorder, parts.gallery)
+    app.include_router(events.router(broadcast, parts.recorder))
     app.include_router(samples.router(parts.gallery, parts.guard))
     app.include_router(page.router())
     problems.install(app)

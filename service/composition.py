@@ -15,6 +15,7 @@ from service.app import Collaborators, create_app
 from service.auth import Guard
 from service.consequences import Prospects
 from service.curation import Curator
+from service.disk import FreeSpace
 from service.door import Application
 from service.errands import ERRAND, Errands
 from service.folder import ServiceFolder
@@ -83,6 +84,7 @@ class Service:
         self._lock = DirectoryLock(self._folder.path / "lock", lock_wait_s)
         self._lag = Lag()
         self.view = WorkerView(settings.service.stall_s)
+        self._free_space = FreeSpace(settings.checkpoint_directory, self.view)
         self._log_ends = LogEnds(settings, self.view, self._lag, watch, retention)
         self._live = LiveSettings(
             settings,
@@ -143,6 +145,7 @@ class Service:
     async def run(self) -> int:
         """Until stopped, finished or given up: the exit code."""
         self._log_ends.start()
+        self._free_space.start()
         self._recorder.start()
         try:
             return await self._run()
@@ -150,6 +153,7 @@ class Service:
             self._errands.close()
             self.at_rest = await self._work.close(max(LEAST_WORK_S, self._ends_by - time.monotonic()))
             self._log_ends.stop()
+            self._free_space.stop()
             self._recorder.stop()
             self._folder.settle(CheckpointError("the service has stopped"))  # HTTP answers a little longer
             await self._flush()

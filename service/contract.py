@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from service.routes.events import EVENTS
+from service.routes.broadcast import EVENTS
 
 FREE = {"title", "type", "anyOf", "default", "description", "examples"}  # of a schema: nothing that a value must meet
 TEXT = ({"type": "string"}, {"type": "null"})

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from service.operation import OPEN, Operation, OperationState
 from service.tape import Tape
 from service.worker_life import Ending, Reason, WorkerListener
 from service.worker_view import WorkerView
-from streaming.control.messages import Committed, SaveFailed, ToSidecar, WorkerState
+from streaming.control.messages import Committed, Problem, SaveFailed, ToSidecar, WorkerState
 
 KEPT = 200
 About = Literal["state", "worker", "checkpoint", "problem", "operation"]
@@ -42,7 +42,7 @@ class Journal(WorkerListener):
         self._view = view
         self._state: WorkerState | None = None
         self._desired = view.desired
-        self._problems: set[str] = set()
+        self._problems: dict[str, frozenset[object]] = {}
         self._operations: dict[str, OperationState] | None = None
         self.happenings: Tape[Happening] = Tape(KEPT)
 
@@ -59,7 +59,7 @@ class Journal(WorkerListener):
 
     def look(self, operations: Iterable[Operation]) -> None:
         self._look_at_state()
-        self._look_at_problems({problem.type: problem.detail for problem in self._view.problems})
+        self._look_at_problems({problem.type: problem for problem in self._view.problems})
         self._look_at_operations(list(operations))
 
     def _look_at_state(self) -> None:
@@ -71,12 +71,20 @@ class Journal(WorkerListener):
             self._state = state
             self._note("state", _STATES[state], bad=state is WorkerState.FAILED)
 
-    def _look_at_problems(self, problems: Mapping[str, str]) -> None:
-        for name in problems.keys() - self._problems:
-            self._note("problem", f"{name}: {problems[name]}", bad=True)
-        for name in self._problems - problems.keys():
+    def _look_at_problems(self, problems: Mapping[str, Problem]) -> None:
+        """One that spreads, to another partition or to more records, is told again; clocks that count aren't.
+
+        While no worker reports, nothing is said to be over: the next one may have the same to tell.
+        """
+        for name, problem in problems.items():
+            told, parts = self._problems.get(name), _parts(problem.facts)
+            if told is None or parts - told:
+                self._note("problem", f"{name}: {problem.detail}", bad=True)
+            self._problems[name] = parts | (told or frozenset())
+        gone = self._problems.keys() - problems.keys()
+        for name in gone if self._view.status is not None else ():
             self._note("problem", f"{name} is over")
-        self._problems = set(problems)
+            del self._problems[name]
 
     def _look_at_operations(self, operations: list[Operation]) -> None:
         before, self._operations = self._operations, {each.id: each.state for each in operations}
@@ -88,6 +96,15 @@ class Journal(WorkerListener):
 
     def _note(self, about: About, text: str, *, bad: bool = False) -> None:
         self.happenings.add(Happening(time.time(), about, text, bad))
+
+
+def _parts(facts: Mapping[str, Any]) -> frozenset[object]:
+    """Each single thing that they name."""
+    parts: set[object] = set()
+    for name, value in facts.items():
+        some = value.items() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        parts |= {(name, part) for part in some}
+    return frozenset(parts)
 
 
 def _told(operation: Operation) -> str:

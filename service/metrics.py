@@ -13,7 +13,7 @@ from service.worker_view import WorkerView
 from streaming.control.messages import Committed, Sample, SaveFailed, Status, ToSidecar, WorkerState
 
 _STEP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_AGE_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86_400)
+_AGE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.2, 1.5, 2, 3, 5, 10, 30, 60, 300, 1800, 7200, 86_400)
 _FILL_BUCKETS = tuple(tenths / 10 for tenths in range(1, 11))
 _PARTITION = ["topic", "partition"]
 _BY_REASON = frozenset({"records_dead_lettered_total", "records_skipped_total"})
@@ -66,6 +66,7 @@ class Metrics(WorkerListener):
         self._save_stall = histogram("checkpoint_stall_seconds", "Training stood still for it.", _STEP_BUCKETS)
         self._save_size = gauge("checkpoint_size_bytes", "Size of the newest checkpoint.")
         self._save_time = gauge("checkpoint_last_success_timestamp_seconds", "When the newest checkpoint was taken.")
+        self._free = gauge("checkpoint_free_bytes", "Room on the file system of the checkpoints; NaN: unknown.")
         self._state = gauge("worker_state", "1 for the present state.", ["state"])
         self._degraded = gauge("degraded", "1 while something outside keeps training from going on.")
         self._problem = gauge("problem", "1 while there is such a problem that a person should know.", ["reason"])
@@ -161,6 +162,7 @@ class Metrics(WorkerListener):
     def _set_checkpoint(self) -> None:
         """Which one is newer their ids say; clocks are set back at times."""
         view = self._view
+        self._free.set(float("nan") if view.free_bytes is None else view.free_bytes)
         derived = view.durable.checkpoint_id if view.durable is not None else ""
         if view.committed is not None and view.committed_at is not None and view.committed.checkpoint_id >= derived:
             self._save_size.set(view.committed.size_bytes)

@@ -21,7 +21,10 @@ _log = structlog.get_logger()
 
 
 class Recorder(WorkerListener):
-    """history and journal: since the service started. points: the newest of the history, numbered."""
+    """history and journal: since the service started. points: the newest of the history, numbered.
+
+    looks: how often it has looked.
+    """
 
     def __init__(self, view: WorkerView, lag: Lag, operations: Operations, journal: Journal) -> None:
         self._view = view
@@ -33,6 +36,7 @@ class Recorder(WorkerListener):
         self.journal = journal
         self.history = History()
         self.points: Tape[Point] = Tape(REMEMBERED)
+        self.looks = 0
         self.closed = False
 
     def worker_said(self, message: ToSidecar) -> None:
@@ -56,13 +60,12 @@ class Recorder(WorkerListener):
             await self._looked.wait()
 
     async def _run(self) -> None:
-        looks = 0
         while True:
             self.journal.look(self._operations.newest_first())
-            if looks % LOOKS_A_POINT == 0:
+            if self.looks % LOOKS_A_POINT == 0:
                 for point in self.history.add(time.time(), self._values()):
                     self.points.add(point)
-            looks += 1
+            self.looks += 1
             self._wake()
             await asyncio.sleep(LOOK_S)
 

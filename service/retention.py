@@ -65,7 +65,8 @@ class RetentionGuard:
                 near.append(_Near(lag.headroom.seconds, each.partition, each.position))
         if near:
             detail = _warning(min(near), len(near))
-            self._tell(Problem(type="retention-near", detail=detail, since=time.time()))
+            facts = {"partitions": [each.partition for each in near]}
+            self._tell(Problem(type="retention-near", detail=detail, since=time.time(), facts=facts))
         else:
             self._over()
 

@@ -61,12 +61,14 @@ async def _serve(
     http = HttpServer(door, settings.service)
     serving = asyncio.create_task(http.serve([listener]))
     composition = await asyncio.to_thread(importlib.import_module, "service.composition")
+    systemd = importlib.import_module("service.systemd")
     service, application = await asyncio.to_thread(composition.build, settings, command, until, lock_wait_s, origins)
     _log_address(listener, "https" if http.certificate else "http")
     door.open(application)
     signals.connect(service.stop)
     try:
-        code: int = await service.run()
+        async with systemd.told_to_systemd(service.view):
+            code: int = await service.run()
     finally:
         http.should_exit = True
         await serving

@@ -63,6 +63,7 @@ class WorkerView:
         self.durable: Durable | None = None
         self.committed: Committed | None = None
         self.committed_at: float | None = None
+        self.free_bytes: int | None = None
         self.pid: int | None = None
         self.epoch: int | None = None
         self.started_at: float | None = None

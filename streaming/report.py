@@ -127,6 +127,7 @@ class Report:
         """Everything that is wrong now, the most telling first; `since` is when it was first seen."""
         loss = self._losses.of(self._book.ledger) if self._book.is_open else None
         view = self._watch.view
+        held = self._held_back.look(view.log_ends, view.high_watermarks)
         failing = f"{saving.error}; training waits for a save that works" if saving.overdue else saving.error
         found = {
             "kafka-unavailable": view.error,
@@ -135,9 +136,9 @@ class Report:
             "checkpoint-failing": failing,
             "checkpoint-damaged": saving.damaged,
             "mirror-failing": self._watch.mirror_error(),
-            "transaction-open": self._held_back.look(view.log_ends, view.high_watermarks),
+            "transaction-open": held and held.sentence,
         }
-        facts: dict[str, dict[str, Any]] = {}
+        facts: dict[str, dict[str, Any]] = {} if held is None else {"transaction-open": {"partitions": held.partitions}}
         if loss is not None and loss.records:
             found["data-lost"] = f"retention removed {loss.records} records before they were trained"
             before = {str(partition): offset for partition, offset in loss.before.items()}

@@ -19,6 +19,8 @@ with warnings.catch_warnings():  # kafka-python 3.0.12 reads its schemas with im
 if TYPE_CHECKING:
     from tests.secure_kafka import SecureKafka
 
+OPTIONAL = {"slow": "--faults", "ops": "--ops"}
+"""Markers of tests that run only with an option."""
 BROKER_VARIABLE = "PENSTOCK_KAFKA__BOOTSTRAP_SERVERS"
 
 
@@ -38,6 +40,7 @@ class ForeignBroker:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults", action="store_true", help="the whole fault suite: also what is marked slow")
+    parser.addoption("--ops", action="store_true", help="also what needs a container engine")
     parser.addoption("--rounds", type=int, default=None, help="kill rounds; 5, or 20 with --faults, unless given")
     parser.addoption("--fault-table", type=Path, default=None, help="write the fault suite's results there, as JSON")
 
@@ -50,9 +53,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    slow = [item for item in items if item.get_closest_marker("slow") and not config.getoption("--faults")]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if item not in slow]
+    unwanted = [marker for marker, option in OPTIONAL.items() if not config.getoption(option)]
+    left = [item for item in items if any(item.get_closest_marker(marker) for marker in unwanted)]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]
     for item in items:
         if {"kafka", "secure_kafka"} & set(getattr(item, "fixturenames", ())) and item.get_closest_marker(
             "kafka"

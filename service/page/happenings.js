@@ -1,18 +1,24 @@
-// What has happened since the service started, the newest first.
-import { at, clock, make } from "./dom.js"
+// What has happened since the service started, and what this page has seen before that; the newest first.
+import { at, keeper, make, moment } from "./dom.js"
 
 const SHOWN = 60
+const show = keeper(at("happenings"), each => `${each.number} ${each.at}`, line)
+let seen = []
 
 export function showHappenings(happenings) {
-  if (!happenings.length) return
-  at("happenings").replaceChildren(...happenings.slice(-SHOWN).reverse().map(line))
+  const first = happenings.length ? Date.parse(happenings[0].at) : Infinity
+  told([...seen.filter(each => Date.parse(each.at) < first), ...happenings])
 }
 
-export function addHappening(happening) {
-  at("happenings").querySelector(".soft")?.remove()
-  at("happenings").prepend(line(happening))
-  while (at("happenings").children.length > SHOWN) at("happenings").lastChild.remove()
+export const addHappening = happening => told([...seen, happening])
+
+function told(all) {
+  seen = all.slice(-SHOWN)
+  show(seen.toReversed())
+  at("happenings-note").hidden = seen.length > 0
 }
 
-const line = each =>
-  make("li", { className: each.bad ? "bad" : each.about }, make("time", { dateTime: each.at }, clock(each.at)), make("span", {}, each.text))
+function line(each) {
+  const time = make("time", { dateTime: each.at }, moment(each.at))
+  return { element: make("li", { className: each.bad ? "bad" : each.about }, time, make("span", {}, each.text)) }
+}

@@ -1,31 +1,32 @@
 // Records that were refused, by reason, and the newest of them.
-import { at, make, plural, soft, whole } from "./dom.js"
-import { call, TokenNeeded } from "./server.js"
+import { at, keeper, make, plural, say, whole } from "./dom.js"
+import { locked } from "./locked.js"
 
 const SHOWN = 20
+const showReasons = keeper(at("letter-reasons"), each => each.reason, reason)
+const showNewest = keeper(at("letter-list"), each => `${each.topic} ${each.partition} ${each.offset}`, letter)
 
-export async function showLetters(ask = false) {
-  try {
-    const answer = await call("GET", `v1/dead-letters?limit=${SHOWN}`, undefined, { ask })
-    const counts = Object.entries(answer.counts).sort(([, one], [, other]) => other - one)
-    if (!counts.length) return at("letters").replaceChildren(soft("None."))
-    const opened = at("letters").querySelector("details")?.open ?? false
-    const most = counts[0][1]
-    const table = make("table", {}, make("tbody", {}, ...counts.map(([reason, count]) => line(reason, count, most))))
-    at("letters").replaceChildren(table, newest(answer.dead_letters, opened))
-  } catch (error) {
-    const unlock = make("button", { type: "button", onclick: () => showLetters(true) }, "Show them")
-    at("letters").replaceChildren(soft(error.message), ...(error instanceof TokenNeeded ? [unlock] : []))
+export const showLetters = locked("letters", `v1/dead-letters?limit=${SHOWN}`, answer => {
+  const counts = Object.entries(answer?.counts ?? {}).sort(([, one], [, other]) => other - one)
+  const most = counts[0]?.[1], newest = answer?.dead_letters ?? []
+  showReasons(counts.map(([reason, count]) => ({ reason, count, most })))
+  showNewest(newest)
+  at("letter-table").hidden = !counts.length
+  at("letter-newest").hidden = !newest.length
+  say(at("letter-summary"), `${plural(newest.length, "letter")}, newest first by partition`)
+  return counts.length ? "" : "None. What can't be used is counted here, by reason."
+})
+
+function reason({ reason: name }) {
+  const bar = make("i", { className: "prequential" }), number = make("td")
+  const element = make("tr", {}, make("th", { scope: "row" }, name.replaceAll("_", " ")), make("td", { className: "bars" }, bar), number)
+  const update = ({ count, most }) => {
+    bar.style.width = `${(100 * count) / most}%`
+    say(number, whole(count))
   }
+  return { element, update }
 }
 
-function line(reason, count, most) {
-  const bar = make("i", { className: "prequential" })
-  bar.style.width = `${(100 * count) / most}%`
-  return make("tr", {}, make("th", { scope: "row" }, reason.replaceAll("_", " ")), make("td", { className: "bars" }, bar), make("td", {}, whole(count)))
-}
-
-function newest(letters, open) {
-  const lines = letters.map(each => make("li", {}, `${each.topic} ${each.partition}, offset ${whole(each.offset)}: ${each.reason}`))
-  return make("details", { open }, make("summary", {}, `${plural(lines.length, "letter")}, newest first by partition`), make("ol", { className: "small" }, ...lines))
+function letter(each) {
+  return { element: make("li", {}, `${each.topic} ${each.partition}, offset ${whole(each.offset)}: ${each.reason}`) }
 }

@@ -1,30 +1,36 @@
 // The page: hears the service's events and hands each part what concerns it.
-import { addPoint, openHistory } from "./charts.js"
+import { addPoint, openHistory, showNow } from "./charts.js"
 import { showCheckpoints } from "./checkpoints.js"
-import { at } from "./dom.js"
+import { at, say } from "./dom.js"
 import { addHappening, showHappenings } from "./happenings.js"
 import { showLetters } from "./letters.js"
 import { classColours, showPictures } from "./pictures.js"
 import { showProblems } from "./problems.js"
 import { showScores } from "./scores.js"
 import { forgetToken, hasToken } from "./server.js"
-import { showState, steer } from "./state.js"
+import { showLost, showState, steer } from "./state.js"
 import { listen } from "./stream.js"
 import { showWay } from "./way.js"
 
-let status = null, newest = {}
+let status = null, heardAt = null, newest = {}
 
 function show() {
   showState(status)
+  showNow(status)
   showProblems(status.problems)
   showWay(status.partitions)
   showScores(status.scores, classColours())
 }
 
-function connected(is) {
-  at("connection").textContent = is ? "live" : "no answer, trying again…"
+function connected(is, text) {
+  say(at("connection"), text)
   at("connection").className = is ? "live" : ""
   document.body.classList.toggle("stale", !is)
+}
+
+function lost({ short, sentence }) {
+  connected(false, short)
+  showLost(sentence, heardAt)
 }
 
 function shelves() {
@@ -52,13 +58,14 @@ document.addEventListener("token", tokenChanged)
 
 listen({
   opening({ tiers, happenings }) {
-    connected(true)
+    connected(true, "live")
     openHistory(tiers)
     showHappenings(happenings)
     newest = {}
   },
   status(now) {
     status = now
+    heardAt = Date.now()
     show()
   },
   point: addPoint,
@@ -71,4 +78,4 @@ listen({
     if (now.pictures !== newest.pictures) showPictures()
     newest = now
   },
-}, () => connected(false))
+}, lost)

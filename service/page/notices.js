@@ -20,7 +20,8 @@ export function notice(text, kind = "") {
 
 // A button does one thing at a time; what goes wrong is told. False if it did.
 export async function press(button, work) {
-  button.disabled = true
+  if (button.ariaDisabled === "true") return false
+  button.ariaDisabled = "true" // a disabled one would lose the focus
   try {
     await work()
     return true
@@ -28,7 +29,7 @@ export async function press(button, work) {
     notice(error.message, "bad")
     return false
   } finally {
-    button.disabled = false
+    button.ariaDisabled = null
   }
 }
 

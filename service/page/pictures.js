@@ -1,30 +1,26 @@
 // The newest pictures beside mask, prediction and error.
-import { at, make, moment, soft, whole } from "./dom.js"
-import { call, TokenNeeded } from "./server.js"
+import { at, keeper, make, moment, whole } from "./dom.js"
+import { locked } from "./locked.js"
 
 const SHOWN = 4
+const show = keeper(at("pictures"), each => `${each.taken_at} ${each.partition} ${each.offset}`, card)
+const showLegend = keeper(at("legend"), each => `${each.index} ${each.colour}`, entry)
 let colours = null
 
 export const classColours = () => colours
 
-export async function showPictures(ask = false) {
-  try {
-    const answer = await call("GET", `v1/samples?limit=${SHOWN}`, undefined, { ask })
-    colours = answer.colours
-    at("legend").replaceChildren(...colours.slice(0, 12).map(entry))
-    if (answer.samples.length) at("pictures").replaceChildren(...answer.samples.map(card))
-    else at("pictures").replaceChildren(soft("No batch was scored yet."))
-  } catch (error) {
-    const unlock = make("button", { type: "button", onclick: () => showPictures(true) }, "Show them")
-    at("legend").replaceChildren()
-    at("pictures").replaceChildren(soft(error.message), ...(error instanceof TokenNeeded ? [unlock] : []))
-  }
-}
+export const showPictures = locked("pictures", `v1/samples?limit=${SHOWN}`, answer => {
+  const samples = answer?.samples ?? []
+  colours = answer?.colours ?? colours
+  showLegend(samples.length ? colours.slice(0, 12).map((colour, index) => ({ colour, index })) : [])
+  show(samples)
+  return samples.length ? "" : "No batch was scored yet."
+})
 
-function entry(colour, index) {
+function entry({ colour, index }) {
   const swatch = make("i", { className: "swatch" })
   swatch.style.background = colour
-  return make("li", {}, swatch, `class ${index}`)
+  return { element: make("li", {}, swatch, `class ${index}`) }
 }
 
 function card(sample) {
@@ -33,9 +29,8 @@ function card(sample) {
   const parts = sample.mask === null
     ? [picture("picture", sample.image, what), word("label", sample.label), word("prediction", sample.predicted_label)]
     : ["image", "mask", "prediction", "error"].map(name => picture(name === "image" ? "picture" : name, sample[name], what))
-  return make("article", { className: "card sample" },
-    make("div", {}, ...parts),
-    make("p", { className: "soft small" }, `${what} · ${sample.mask === null ? (sample.wrong ? "wrong" : "right") : wrong} · step ${whole(sample.step)}, ${moment(sample.taken_at)}`))
+  const text = `${what} · ${sample.mask === null ? (sample.wrong ? "wrong" : "right") : wrong} · step ${whole(sample.step)}, ${moment(sample.taken_at)}`
+  return { element: make("article", { className: "card sample" }, make("div", {}, ...parts), make("p", { className: "soft small" }, text)) }
 }
 
 const picture = (name, url, what) =>

@@ -1,25 +1,30 @@
 // What needs a person: what it is, what can be done, and the answers as buttons.
-import { at, make, moment } from "./dom.js"
+import { at, keeper, make, marked, moment, say } from "./dom.js"
 import { notice, press } from "./notices.js"
 import { call } from "./server.js"
 
-let shown = ""
+const show = keeper(at("problem-list"), problem => problem.id, card)
 
 export function showProblems(problems) {
-  const told = JSON.stringify(problems)
-  if (told === shown) return // a button that is being pressed must not be taken away
-  shown = told
+  const within = at("problem-list").contains(document.activeElement)
   at("problems").hidden = !problems.length
-  at("problem-list").replaceChildren(...problems.map(card))
+  show(problems)
+  if (within && !at("problem-list").contains(document.activeElement)) at("sentence").focus()
 }
 
 function card(problem) {
-  const remedies = make("ul", {}, ...problem.remedies.map(remedy => make("li", {}, remedy)))
-  return make("article", { className: "card problem" },
-    make("h3", {}, problem.type.replaceAll("-", " "), make("time", { dateTime: problem.since }, `since ${moment(problem.since)}`)),
-    make("p", {}, problem.detail),
-    remedies,
-    make("div", { className: "buttons" }, ...problem.answers.map(answer => button(problem, answer))))
+  const since = make("time"), detail = make("p"), remedies = make("ul"), answers = make("div", { className: "buttons" })
+  const showRemedies = keeper(remedies, remedy => remedy, remedy => ({ element: make("li", {}, ...marked(remedy)) }))
+  const showAnswers = keeper(answers, answer => answer.answer, answer => ({ element: button(problem, answer) }))
+  const update = now => {
+    since.dateTime = now.since
+    say(since, `since ${moment(now.since)}`)
+    say(detail, now.detail)
+    showRemedies(now.remedies)
+    showAnswers(now.answers)
+  }
+  const title = make("h3", {}, make("span", {}, problem.type.replaceAll("-", " ")), since)
+  return { element: make("article", { className: "card problem" }, title, detail, remedies, answers), update }
 }
 
 function button(problem, { answer, effect }) {

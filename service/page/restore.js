@@ -1,5 +1,5 @@
 // Going back to a checkpoint: what would follow is shown first, and only then it can be done.
-import { at, make, plural, soft, whole } from "./dom.js"
+import { at, make, plural, whole } from "./dom.js"
 import { follow, notice } from "./notices.js"
 import { call } from "./server.js"
 
@@ -23,7 +23,7 @@ async function look() {
   at("restore-ok").disabled = true
   at("loss").hidden = true
   at("accept-loss").checked = false
-  at("consequences").replaceChildren(soft("Looking at what would follow…"))
+  at("consequences").replaceChildren(make("p", { className: "soft" }, "Looking at what would follow…"))
   try {
     const told = await call("POST", path, { ...wanted(), dry_run: true })
     if (number === looks) show(told)

@@ -1,25 +1,20 @@
 // The way of the data, per partition: still in the topic, fetched, trained, saved.
-import { at, make, plural, seconds, whole } from "./dom.js"
+import { at, keeper, make, plural, say, seconds, whole } from "./dom.js"
 
 const STAGES = [
   ["saved", "saved", p => Math.max(0, p.checkpointed - p.origin)],
   ["trained", "trained, not saved", p => Math.max(0, p.position - p.checkpointed)],
-  ["fetched", "fetched", p => Math.max(0, p.fetched - p.position)],
+  ["fetched", "fetched, in work", p => Math.max(0, p.fetched - p.position)],
   ["waiting", "in the topic", p => (p.log_end === null ? null : Math.max(0, p.log_end - Math.max(p.fetched, p.position)))],
 ]
-const rows = new Map()
+const key = partition => `${partition.topic} ${partition.partition}`
+const show = keeper(at("partitions"), key, row)
 
 export function showWay(partitions) {
-  const known = new Set(partitions.map(key))
-  if (known.size !== rows.size || ![...rows.keys()].every(name => known.has(name))) {
-    rows.clear()
-    for (const partition of partitions) rows.set(key(partition), row(partition))
-    at("partitions").replaceChildren(...[...rows.values()].map(each => each.line))
-  }
-  for (const partition of partitions) update(rows.get(key(partition)), partition)
+  show(partitions)
+  at("way-note").hidden = partitions.length > 0
+  at("way-legend").hidden = !partitions.length
 }
-
-const key = partition => `${partition.topic} ${partition.partition}`
 
 function row(partition) {
   const head = make("span", { className: "soft" })
@@ -29,19 +24,18 @@ function row(partition) {
   const bar = make("div", { className: "bar", role: "img" }, ...parts)
   const cells = STAGES.map(([name, text], index) =>
     make("div", {}, make("dt", { className: name }, text), make("dd", {}, numbers[index], offsets[index])))
-  const line = make("li", {}, make("h3", {}, key(partition), head), bar, make("dl", {}, ...cells))
-  return { line, head, bar, parts, numbers, offsets }
-}
-
-function update({ head, bar, parts, numbers, offsets }, p) {
-  const counts = STAGES.map(([, , count]) => count(p))
-  const places = [p.checkpointed, p.position, Math.max(p.fetched, p.position), p.log_end]
-  const names = ["up to", "up to", "up to", "log end"]
-  counts.forEach((count, index) => {
-    parts[index].style.flexGrow = Math.log2(1 + (count ?? 0))
-    numbers[index].textContent = whole(count)
-    offsets[index].textContent = `${names[index]} ${whole(places[index])}`
-  })
-  head.textContent = p.lag === null ? "the log's end is not known" : p.lag ? `${plural(p.lag, "record")} behind, for ${seconds(p.lag_seconds)}` : "level"
-  bar.ariaLabel = STAGES.map(([, text], index) => `${whole(counts[index])} ${text}`).join(", ")
+  const update = p => {
+    const counts = STAGES.map(([, , count]) => count(p))
+    const places = [p.checkpointed, p.position, Math.max(p.fetched, p.position), p.log_end]
+    const names = ["up to", "up to", "up to", "log end"]
+    counts.forEach((count, index) => {
+      parts[index].style.flexGrow = Math.log2(1 + (count ?? 0))
+      say(numbers[index], whole(count))
+      say(offsets[index], `${names[index]} ${whole(places[index])}`)
+    })
+    const behind = p.lag === null ? "the log's end is not known" : p.lag ? `${plural(p.lag, "record")} behind, for ${seconds(p.lag_seconds)}` : "level"
+    say(head, `${whole(p.trained)} trained · ${behind}`)
+    bar.ariaLabel = STAGES.map(([, text], index) => `${whole(counts[index])} ${text}`).join(", ")
+  }
+  return { element: make("li", {}, make("h3", {}, key(partition), head), bar, make("dl", {}, ...cells)), update }
 }

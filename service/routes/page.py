@@ -3,6 +3,8 @@
 import asyncio
 import gzip
 import hashlib
+import re
+from collections.abc import Sequence
 from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +21,8 @@ POLICY = (
     "'unsafe-inline'; style-src-attr 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
+_OPAQUE = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
+
 
 class PageFile:
     """One file, read and packed when it is first asked for; it doesn't change while the service runs."""
@@ -34,7 +38,7 @@ class PageFile:
         headers = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if self._path.suffix == ".html":
             headers["Content-Security-Policy"] = POLICY
-        if request.headers.get("if-none-match") == tag:
+        if unchanged(request.headers.getlist("if-none-match"), tag):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         if "gzip" in request.headers.get("accept-encoding", ""):
             return self._response(packed, headers | {"Content-Encoding": "gzip"})
@@ -46,6 +50,12 @@ class PageFile:
     def _pack(self) -> tuple[bytes, str]:
         content = self._path.read_bytes()
         return gzip.compress(content, mtime=0), f'W/"{hashlib.sha256(content).hexdigest()[:16]}"'
+
+
+def unchanged(if_none_match: Sequence[str], tag: str) -> bool:
+    """Whether a client that sent these has what `tag` stands for: RFC 9110, 13.1.2, weak comparison of 8.8.3.2."""
+    sent = ",".join(if_none_match).strip()
+    return sent == "*" or tag.removeprefix("W/") in _OPAQUE.findall(sent)
 
 
 def router() -> APIRouter:

@@ -105,8 +105,9 @@ class Shutdown(_Message):
 class Problem(_Message):
     """Something a person should know. type: a stable slug such as kafka-unavailable.
 
-    facts: what an answer's decision is made of. data-lost: topic_id, before {partition: first offset still there};
-    topic-recreated: topic_id (the new one's); log-truncated: topic_id, ends {partition: log end}.
+    facts: what it is about, and what an answer's decision is made of. data-lost: topic_id, before {partition: first
+    offset still there}; topic-recreated: topic_id (the new one's); log-truncated: topic_id, ends {partition: log end};
+    retention-near, transaction-open: partitions.
     """
 
     type: str

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streaming.demo.kafka import EmbeddedKafka
-from tests.benchmarks.load import Answer, Client, Drip, at_once, paced
+from tests.benchmarks.load import Answer, Client, Drip, Listeners, at_once, paced
 from tests.benchmarks.service_against_keras import produce
 from tests.benchmarks.windows import ratio
 from tests.line.line import Service, nap
@@ -35,6 +35,7 @@ STRANGE = [("POST", "/v1/pause"), ("POST", "/v1/checkpoints"), ("GET", "/v1/sett
 """Without a token."""
 REFUSED = b'"' + b"x" * (2 << 20) + b'"'
 CROWD = 200
+LISTENERS = 60
 
 
 def main() -> None:
@@ -72,10 +73,16 @@ def dummy() -> Iterator[str]:
 
 
 def latencies(url: str, seconds: float) -> dict[str, dict[str, float]]:
-    """Milliseconds by what is asked, alone and beside slow clients."""
+    """Milliseconds by what is asked, alone, beside listeners of the page's events, and beside slow clients."""
     found = {}
     for path in ("/livez", "/metrics", "/v1/status"):
         found[path] = spread(paced(url, [("GET", path)], 40, 2 * seconds))
+    with Listeners(url, LISTENERS) as listeners:
+        nap(2)
+        began, since = listeners.taken_bytes, time.monotonic()
+        found[f"/livez, {LISTENERS} listeners"] = spread(paced(url, [("GET", "/livez")], 40, 2 * seconds))
+        rate = (listeners.taken_bytes - began) / (time.monotonic() - since) / LISTENERS
+    OUT.print(f"each of {LISTENERS} listeners of /v1/events took {rate:.0f} bytes a second")
     with Drip(url, CROWD) as drip:
         nap(1)
         found[f"/livez, {CROWD} slow clients"] = spread(paced(url, [("GET", "/livez")], 40, 2 * seconds))

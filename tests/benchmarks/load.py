@@ -2,6 +2,7 @@
 
 import http.client
 import itertools
+import selectors
 import socket
 import threading
 import time
@@ -72,6 +73,38 @@ def at_once(url: str, count: int, path: str, token: str = "") -> list[tuple[Answ
 
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(one, range(count)))
+
+
+class Listeners:
+    """Connections that read /v1/events for as long as this is open. taken_bytes: of all of them together."""
+
+    def __init__(self, url: str, count: int) -> None:
+        self._address = urlsplit(url)
+        self._count = count
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.taken_bytes = 0
+
+    def __enter__(self) -> "Listeners":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with ExitStack() as stack, selectors.DefaultSelector() as selector:
+            where = (str(self._address.hostname), int(self._address.port or 80))
+            for _ in range(self._count):
+                one = stack.enter_context(socket.create_connection(where, timeout=30))
+                one.sendall(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                selector.register(one, selectors.EVENT_READ, one)
+            while not self._over.is_set():
+                for key, _ in selector.select(0.1):
+                    taken = key.data.recv(1 << 16)
+                    assert taken, "the service has closed a stream"
+                    self.taken_bytes += len(taken)
 
 
 class Drip:

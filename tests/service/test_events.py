@@ -2,15 +2,26 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 
+from service.folder import StateFile
+from service.gallery import Gallery
 from service.history import SERIES, History, Point, Tier
+from service.journal import Happening, Journal
+from service.lag import Lag
+from service.operations import Operations
+from service.recorder import Recorder
+from service.routes.broadcast import Broadcast
 from service.routes.events import MOST_LISTENERS
 from service.tape import Tape
+from service.worker_view import WorkerView
+from streaming.control.messages import Problem, WorkerState
 from tests.service.conftest import Sidecar, SidecarFactory, eventually
 from tests.service.test_http import assert_problem
+from tests.service.test_metrics import frame
 
 TOKEN = "the-token-of-this-test"
 
@@ -64,6 +75,34 @@ def test_what_happens_is_told_once_to_each_listener(sidecar: SidecarFactory) -> 
     assert [each["number"] for each in past] == sorted({each["number"] for each in past})
 
 
+def test_a_problem_is_told_again_when_it_spreads_and_is_over_when_a_worker_says_so() -> None:
+    view = WorkerView(stall_s=10)
+    journal = Journal(view)
+
+    def told(detail: str = "", facts: dict[str, Any] | None = None) -> list[str]:
+        """Of a look at a worker with this problem, or with none."""
+        problem = Problem(type="data-lost", detail=detail, since=1.7e9, facts=facts or {})
+        view.report(frame().model_copy(update={"problems": [problem] if facts else []}))
+        return looked()
+
+    def looked() -> list[str]:
+        before = journal.happenings.newest
+        journal.look([])
+        return [each.item.text for each in journal.happenings.after(before) if each.item.about == "problem"]
+
+    assert told("in 4 h: 1", {"partitions": [1]}) == ["data-lost: in 4 h: 1"]
+    assert told("in 3 h: 1", {"partitions": [1]}) == []
+    assert told("in 2 h: 0", {"partitions": [0, 1]}) == ["data-lost: in 2 h: 0"]
+    assert told("in 2 h: 0", {"partitions": [0]}) == []
+    assert told("in 1 h: 1", {"partitions": [1, 0]}) == []
+    view.end(WorkerState.RESTARTING, "a worker ended")
+    assert looked() == []
+    assert told("in 1 h: 1", {"partitions": [1, 0]}) == []
+    assert told() == ["data-lost is over"]
+    assert told("9 gone", {"topic_id": "id", "before": {"0": 9}}) == ["data-lost: 9 gone"]
+    assert told("12 gone", {"topic_id": "id", "before": {"0": 12}}) == ["data-lost: 12 gone"]
+
+
 def test_a_worker_that_ends_by_itself_is_an_event_to_look_into(sidecar: SidecarFactory) -> None:
     one = sidecar("commits,well")
     eventually(lambda: one.status()["worker"]["restarts"] == 1)
@@ -95,6 +134,27 @@ def test_a_stream_ends_with_the_service(sidecar: SidecarFactory) -> None:
         next(events)
         one.stop()
         assert "opening" not in [name for name, _ in events]
+
+
+def test_listeners_share_what_is_made_once_and_a_slow_one_is_told_what_it_missed(tmp_path: Path) -> None:
+    view, lag = WorkerView(stall_s=10), Lag()
+    recorder = Recorder(view, lag, Operations(StateFile(tmp_path / "operations.json")), Journal(view))
+    broadcast = Broadcast("pets", view, lag, recorder, Gallery())
+
+    def happens(text: str) -> None:
+        recorder.journal.happenings.add(Happening(1.7e9, "state", text, bad=False))
+        recorder.looks += 1
+
+    opening, slow = broadcast.after(None)
+    assert broadcast.after(None)[0] is opening
+    happens("one")
+    first, quick = broadcast.after(slow)
+    assert broadcast.after(slow)[0] is first
+    happens("two")
+    assert b"one" not in broadcast.after(quick)[0]
+    told, caught_up = broadcast.after(slow)
+    assert told.index(b'"one"') < told.index(b'"two"')
+    assert caught_up == broadcast.after(quick)[1]
 
 
 def test_pictures_need_the_token_and_come_newest_first(sidecar: SidecarFactory) -> None:

@@ -2,13 +2,16 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from service.routes.events import MOST_LISTENERS
 from streaming.checkpoints.store import CheckpointStore
 from streaming.demo.ports import free_port
+from tests.service.checkpoints import ledger_with, write
 from tests.service.conftest import Sidecar, SidecarFactory, eventually
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -34,7 +37,7 @@ def visit(browser: Browser) -> Iterator[Open]:
     wrong: list[str] = []
     contexts = []
 
-    def open_page(one: Sidecar, width: int = 1280, scheme: str = "light") -> Page:
+    def open_page(one: Sidecar, width: int = 1280, scheme: str = "light", connection: str = "live") -> Page:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
@@ -42,7 +45,7 @@ def visit(browser: Browser) -> Iterator[Open]:
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
         page.goto(one.url)
-        expect(page.locator("#connection")).to_have_text("live")
+        expect(page.locator("#connection")).to_contain_text(connection)
         return page
 
     yield open_page
@@ -136,9 +139,74 @@ def test_what_it_shows_of_a_training(sidecar: SidecarFactory, visit: Open, line:
     expect(page.locator("#partitions")).to_contain_text("pets 0")
     expect(page.locator("#partitions")).to_contain_text("log end 1,000,000")
     expect(page.locator(".plot canvas").first).to_be_visible()
-    page.wait_for_function("document.querySelector('.chart b').textContent !== '–'")
     expect(page.locator("#happenings")).to_contain_text("Training")
     expect(page.locator("#letters")).to_contain_text("None.")
+
+
+TOLD = """() => {
+  window.told = []
+  const values = [...document.querySelectorAll('.values b')], sentence = document.getElementById('sentence')
+  const note = () => window.told.push([sentence.textContent, ...values.map(each => each.textContent)])
+  new MutationObserver(note).observe(sentence, { childList: true })
+}"""
+
+
+def test_headlines_of_the_charts_and_the_sentence_are_of_one_status(sidecar: SidecarFactory, visit: Open) -> None:
+    one = sidecar("well")
+    one.watermarks.ends = {0: 1_000_000}
+    one.reach("training")
+    page = visit(one)
+    page.evaluate(TOLD)
+    eventually(lambda: page.evaluate("window.told.length") >= 4)
+    for sentence, rate, _, _, _, lag, _, waiting in page.evaluate("window.told"):
+        assert sentence == f"Training at {rate} records/s, {lag} records behind."
+        assert waiting.endswith(" s")
+
+
+def test_a_new_checkpoint_leaves_the_other_rows_and_what_is_open_as_they_are(
+    sidecar: SidecarFactory, visit: Open, run: Path
+) -> None:
+    older, _ = write(run, ledger_with(trained=range(10), dead_lettered=[10, 11]), ledger_with(trained=range(20)))
+    one = sidecar("well")
+    one.reach("training")
+    page = visit(one)
+    rows, button = page.locator("#checkpoint-rows tr"), page.get_by_role("button", name=f"Verify {older}")
+    expect(rows).to_have_count(2)
+    button.focus()
+    one.operation(one.http.post(f"/v1/checkpoints/{older}/restore", json={"records": "retrain"}))
+    expect(rows).to_have_count(3)
+    expect(button).to_be_focused()
+
+    summary = page.locator("#letter-summary")
+    expect(summary).to_have_text("2 letters, newest first by partition")
+    summary.press("Enter")
+    one.operation(one.http.post(f"/v1/checkpoints/{older}/restore", json={"records": "skip"}))
+    expect(rows).to_have_count(4)
+    expect(summary).to_be_focused()
+    expect(page.locator("#letter-list li")).to_have_text(["pets 0, offset 11: unknown", "pets 0, offset 10: unknown"])
+
+
+def test_the_focus_goes_on_to_the_button_that_takes_the_others_place(sidecar: SidecarFactory, visit: Open) -> None:
+    one = sidecar("well")
+    one.reach("training")
+    page = visit(one)
+    page.locator("#pause").press("Enter")
+    expect(page.locator("#resume")).to_be_focused()
+    page.locator("#resume").press("Enter")
+    expect(page.locator("#pause")).to_be_focused()
+    one.reach("training")
+
+
+def test_a_page_too_many_says_so_and_comes_again(sidecar: SidecarFactory, visit: Open) -> None:
+    one = sidecar("well")
+    one.reach("training")
+    with ExitStack() as listeners:
+        for _ in range(MOST_LISTENERS):
+            listeners.enter_context(one.http.stream("GET", "/v1/events"))
+        page = visit(one, connection="too many listeners, trying again")
+        expect(page.locator("#sentence")).to_have_text(f"Too many listeners: {MOST_LISTENERS} others listen already.")
+    expect(page.locator("#connection")).to_have_text("live")
+    expect(page.locator("#chip")).to_have_text("training")
 
 
 def test_a_problem_is_answered_by_its_button(sidecar: SidecarFactory, visit: Open) -> None:
@@ -178,7 +246,7 @@ def test_it_fits_every_screen_in_both_schemes(
         page = visit(one, width, scheme)
         expect(page.locator("#checkpoints tbody tr")).to_have_count(2)
         expect(page.locator("#pictures figure")).to_have_count(4)
-        eventually(lambda page=page: drawn(page) == 4)  # the scripted worker tells nothing of freshness
+        eventually(lambda page=page: drawn(page) == 5)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         papers.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert len(papers) == 2
@@ -190,7 +258,8 @@ def test_it_outlives_a_restart_of_the_service(sidecar: SidecarFactory, visit: Op
     one.reach("training")
     page = visit(one)
     one.stop()
-    expect(page.locator("#connection")).to_contain_text("trying again")
+    expect(page.locator("#connection")).to_contain_text("no answer, trying again")
+    expect(page.locator("#sentence")).to_contain_text("The service doesn't answer. This is what it said at")
     again = sidecar("well", port=port)
     again.reach("training")
     expect(page.locator("#connection")).to_have_text("live")

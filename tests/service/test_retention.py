@@ -54,6 +54,7 @@ def test_less_than_a_fifth_of_the_retention_is_a_problem_until_it_is_over() -> N
     assert "in 50 s: partition 1" in worse.detail
     assert "1 more partitions" in worse.detail
     assert worse.since == warning.since
+    assert [each.facts["partitions"] for each in (warning, worse)] == [[1], [0, 1]]
     assert stopped.warning({0: FAR, 1: FAR}) is None
     assert stopped.view.problems == []
 

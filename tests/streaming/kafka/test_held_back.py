@@ -19,7 +19,7 @@ def test_a_stable_offset_that_stands_still_below_the_high_watermark_is_told_unti
     assert held.look({0: 40, 1: 7}, {0: 90, 1: 7}) is None
     clock.now += 2
     sentence = "partition 0: a transaction has been open at offset 40 for 61 s, 70 offsets wait for its end"
-    assert held.look({0: 40, 1: 7}, {0: 110, 1: 7}) == sentence
+    assert held.look({0: 40, 1: 7}, {0: 110, 1: 7}) == (sentence, [0])
     assert held.look({0: 110, 1: 7}, {0: 110, 1: 7}) is None
 
 
@@ -51,5 +51,6 @@ def test_the_longest_is_named_and_the_others_are_counted() -> None:
     clock.now += 60
     found = held.look({0: 3, 1: 5, 2: 9}, {0: 4, 1: 6})
     assert found is not None
-    assert found.startswith("partition 1: ")
-    assert found.endswith("; so it is in 1 more partitions")
+    assert found.sentence.startswith("partition 1: ")
+    assert found.sentence.endswith("; so it is in 1 more partitions")
+    assert found.partitions == [0, 1]
