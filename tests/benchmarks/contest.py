@@ -61,11 +61,11 @@ class Side:
         self._process.kill()
         self._process.communicate()
 
-    def window(self, seconds: float) -> Window:
+    def window(self, seconds: float, settling: int = SETTLING) -> Window:
         """Let it work for so long, beside what goes by uncounted."""
         assert self._process is not None
         assert self._process.stdin is not None
-        print(seconds, SETTLING * self._read_ahead, file=self._process.stdin, flush=True)
+        print(seconds, settling * self._read_ahead, file=self._process.stdin, flush=True)
         answer = self._answer()
         return Window(answer.pop("images"), answer.pop("wall_s"), answer.pop("cpu_s"), answer)
 
@@ -79,7 +79,11 @@ class Side:
 
 
 def contest(
-    contenders: Mapping[str, Contender], environment: Mapping[str, str], rounds: int, seconds: float
+    contenders: Mapping[str, Contender],
+    environment: Mapping[str, str],
+    rounds: int,
+    seconds: float,
+    settling: int = SETTLING,
 ) -> Iterator[dict[str, list[Window]]]:
     """All windows so far, by side, after each round; windows of one round are partners."""
     found: dict[str, list[Window]] = {name: [] for name in contenders}
@@ -92,7 +96,7 @@ def contest(
             OUT.print(f"ready: {contenders[name].title}, {contenders[name].profile}")
         for number in range(rounds):
             for name, side in sides.items():
-                found[name].append(side.window(seconds))
+                found[name].append(side.window(seconds, settling))
             OUT.print(f"round {number + 1} of {rounds}: {_rates(found)}")
             yield found
 

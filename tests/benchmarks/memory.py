@@ -30,7 +30,7 @@ def measure(wishes: argparse.Namespace) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder, EmbeddedKafka(Path(folder) / "kafka") as broker:
         mean_bytes = fill(broker.bootstrap_servers, Profile.FULL, image_size=128, count=wishes.records)
         environment = {"PENSTOCK_KAFKA__BOOTSTRAP_SERVERS": broker.bootstrap_servers, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        *_, found = contest(sides, environment, ROUNDS, SECONDS)
+        *_, found = contest(sides, environment, ROUNDS, SECONDS, settling=0)
     # the first window of each begins before anything has been read
     small, large = (windows[1:] for windows in found.values())
     more = [after.said["rss"] - before.said["rss"] for before, after in zip(small, large, strict=True)]
