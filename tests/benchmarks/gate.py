@@ -35,6 +35,8 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=8_000, help="records in each topic")
     parser.add_argument("--recorded", type=Path, default=FOLDER / "feed.json", help="what `make bench` wrote")
     wishes = parser.parse_args()
+    if not wishes.recorded.exists():
+        sys.exit(f"{wishes.recorded} isn't there: run `make bench` and commit its results")
     recorded = json.loads(wishes.recorded.read_text())
     if recorded["baseline"]["sha256"] != digest():
         sys.exit(f"{recorded['baseline']['file']} isn't the one of the record: run `make bench` and commit its results")
