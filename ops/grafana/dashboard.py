@@ -11,6 +11,7 @@ from grafana_foundation_sdk.builders import dashboard, prometheus, stat, timeser
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import units
+from grafana_foundation_sdk.models.common import BigValueTextMode
 
 FILE = Path(__file__).with_name("penstock.json")
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${source}")
@@ -229,7 +230,7 @@ def _number(number: Number) -> stat.Panel:
     panel = stat.Panel().title(number.title).unit(number.unit).datasource(SOURCE).span(NARROW).height(LOW)
     panel.thresholds(dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps))
     if number.legend != "__auto":
-        panel.text_mode("name")
+        panel.text_mode(BigValueTextMode.NAME)
     return panel.with_target(_query(Curve(number.expr, number.legend), "A").instant())
 
 

@@ -24,7 +24,7 @@ def rendered() -> str:
         "metadata": {"name": "penstock"},
         "spec": {"groups": groups},
     }
-    return HEAD + yaml.safe_dump(tree, sort_keys=False, width=118)
+    return HEAD + str(yaml.safe_dump(tree, sort_keys=False, width=118))
 
 
 if __name__ == "__main__":
