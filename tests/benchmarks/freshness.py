@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
@@ -104,9 +103,9 @@ def measured(case: Case, drawn: list[Record], servers: str, directory: Path, sec
     with Service(directory, servers, topic, settings) as service, Sending(kafka, drawn, case.per_s):
         service.until(lambda status: settled(status) >= WARM_UP_RECORDS and lag(status) <= 2 * case.per_s)
         nap(10)  # the oldest of what had gathered while it started are past
-        before = seen(service.url)
+        before = seen(service)
         nap(seconds)
-        after = seen(service.url)
+        after = seen(service)
     return difference(before, after)
 
 
@@ -135,9 +134,8 @@ class Sending(threading.Thread):
                 pass
 
 
-def seen(url: str) -> Seen:
-    nap(1)  # an exposition holds for a second
-    text = httpx.get(f"{url}/metrics", timeout=10).raise_for_status().text
+def seen(service: Service) -> Seen:
+    text = service.exposition()
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     values = {sample.name: sample.value for sample in samples if not sample.labels}
     ages = {

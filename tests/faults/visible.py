@@ -16,7 +16,10 @@ WITHIN_S = 15.0
 
 def samples(service: Service) -> dict[str, float]:
     """Every sample of /metrics under its name, with its labels' values as in `penstock_worker_state{failed}`."""
-    text = httpx.get(f"{service.url}/metrics", timeout=10).raise_for_status().text
+    return _samples(service.exposition())
+
+
+def _samples(text: str) -> dict[str, float]:
     return {
         f"{sample.name}{{{','.join(sample.labels.values())}}}" if sample.labels else sample.name: sample.value
         for family in text_string_to_metric_families(text)
@@ -71,5 +74,6 @@ class Lookout:
         )
 
     def _risen(self, metric: str, rises: float | None) -> bool:
-        now = samples(self._service).get(metric, 0.0)
+        url = f"{self._service.url}/metrics"
+        now = _samples(httpx.get(url, timeout=10).raise_for_status().text).get(metric, 0.0)
         return now == 1 if rises is None else now >= self._before.get(metric, 0.0) + rises

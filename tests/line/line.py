@@ -15,6 +15,7 @@ import numpy as np
 import simplejpeg
 from kafka import KafkaProducer
 
+from service.routes.metrics import KEPT_S
 from streaming.demo.ports import free_port
 from streaming.records.example import encode_example
 
@@ -131,6 +132,11 @@ class Service:
 
     def get(self, path: str) -> Any:
         return httpx.get(f"{self.url}{path}", timeout=10).raise_for_status().json()
+
+    def exposition(self) -> str:
+        """/metrics as it is now: what was rendered before holds for a second."""
+        nap(KEPT_S)
+        return httpx.get(f"{self.url}/metrics", timeout=10).raise_for_status().text
 
     def checkpoint(self) -> str:
         """Take one over HTTP; its id. Its label is its own: else it might join one that was begun before."""

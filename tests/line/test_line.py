@@ -63,7 +63,7 @@ def odd_records() -> list[bytes]:
 def counters(service: Service) -> dict[str, float]:
     """Samples of /metrics; `name{label}` for those with a reason or a kind."""
     found = {}
-    for family in text_string_to_metric_families(httpx.get(f"{service.url}/metrics").text):
+    for family in text_string_to_metric_families(service.exposition()):
         for sample in family.samples:
             label = sample.labels.get("reason") or sample.labels.get("kind")
             found[f"{sample.name}{{{label}}}" if label else sample.name] = sample.value

@@ -5,7 +5,6 @@ import signal
 import time
 from typing import Any
 
-import httpx
 import pytest
 from kafka import KafkaProducer
 
@@ -26,7 +25,7 @@ def own_lags(status: Any) -> dict[tuple[str, int], tuple[int, int, int]]:
 
 
 def metric(service: Service, name: str) -> float:
-    text = httpx.get(f"{service.url}/metrics").text
+    text = service.exposition()
     found = re.search(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)
     assert found, name
     return float(found[1])

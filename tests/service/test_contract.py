@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from service.operations import MOST_OPEN
+from service.routes.metrics import KEPT_S
 from streaming.checkpoints.store import LEDGER_FILE, MODEL_FILE
+from tests.line.line import nap
 from tests.service.checkpoints import ledger_with, write
 from tests.service.conftest import Sidecar, eventually, settings_for
 from tests.streaming.checkpoints.disks import flip
@@ -78,6 +80,7 @@ def answered(one: Sidecar) -> Answers:
     """As the service has counted them."""
     found: Answers = defaultdict(Counter)
     sample = r'http_request_duration_seconds_count\{method="(\w+)",route="([^"]+)",status="(\d+)"\} (\S+)'
+    nap(KEPT_S)  # so long holds what was rendered before
     for method, route, status, count in re.findall(sample, one.http.get("/metrics").text):
         found[method, route][int(status)] += int(float(count))
     return found
