@@ -110,7 +110,9 @@ def test_a_checkpoint_is_asked_for_from_another_container_and_the_health_check_s
     fill(kafka, name, 200)
     with training(engine, kafka, name, **{"checkpoint.interval_s": 3600, "service.token": TOKEN}) as one:
         one.until(lambda status: status["state"] == "waiting")
-        done = json.loads(one.beside("checkpoint", "--url", one.url, "--token", TOKEN, "--json", entrypoint="penstock"))
+        done = json.loads(
+            one.beside("checkpoints", "create", "--url", one.url, "--token", TOKEN, "--json", entrypoint="penstock")
+        )
         assert done["state"] == "succeeded"
         assert newest(one)["records"]["trained"] > 0
         one.until(lambda _: one.inspect("{{.State.Health.Status}}") == "healthy")
