@@ -109,20 +109,24 @@ def _single(features: Any, name: str, kind: str) -> Any:
     if name not in features:
         return _Unusable(f"no feature {name}")
     feature = features[name]
+    values = getattr(feature, kind).value
+    if len(values) == 1:
+        value = values[0]
+        return value if value != b"" else _Unusable(f"{name} is empty")
     found = feature.WhichOneof("kind")
     if found != kind:
         return _Unusable(f"{name} is a {found or 'feature without a value'}, not a {kind}")
-    values = getattr(feature, kind).value
-    if len(values) != 1:
-        return _Unusable(f"{name} holds {len(values)} values, not one")
-    return values[0] if values[0] != b"" else _Unusable(f"{name} is empty")
+    return _Unusable(f"{name} holds {len(values)} values, not one")
 
 
 def _pixels(
     content: bytes, features: Any, name: str, heights: tuple[str, ...], widths: tuple[str, ...], rest: tuple[int, ...]
 ) -> "Array | _Unusable":
     """uint8[height, width, *rest] over the content, which isn't copied. heights, widths: the first that is there."""
-    sides = [_first(features, names) for names in (heights, widths)]
+    sides = [
+        _single(features, next((name for name in names if name in features), names[-1]), "int64_list")
+        for names in (heights, widths)
+    ]
     for side in sides:
         if isinstance(side, _Unusable):
             return side
@@ -130,11 +134,6 @@ def _pixels(
     if min(shape) < 1 or math.prod(shape) != len(content):
         return _Unusable(f"{name} has {len(content)} bytes, not {'x'.join(map(str, shape))}")
     return np.frombuffer(content, np.uint8).reshape(shape)
-
-
-def _first(features: Any, names: tuple[str, ...]) -> Any:
-    """The one number of the first of these features that is there, or `_Unusable`."""
-    return _single(features, next((name for name in names if name in features), names[-1]), "int64_list")
 
 
 def _file() -> Any:
