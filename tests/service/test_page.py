@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from service.routes.events import MOST_LISTENERS
+from service.routes.events import MOST_LISTENERS, RETRY_AFTER_S
 from streaming.checkpoints.store import CheckpointStore
 from streaming.demo.ports import free_port
 from tests.service.checkpoints import ledger_with, write
@@ -205,7 +205,7 @@ def test_a_page_too_many_says_so_and_comes_again(sidecar: SidecarFactory, visit:
             listeners.enter_context(one.http.stream("GET", "/v1/events"))
         page = visit(one, connection="too many listeners, trying again")
         expect(page.locator("#sentence")).to_have_text(f"Too many listeners: {MOST_LISTENERS} others listen already.")
-    expect(page.locator("#connection")).to_have_text("live")
+    expect(page.locator("#connection")).to_have_text("live", timeout=3_000 * RETRY_AFTER_S)
     expect(page.locator("#chip")).to_have_text("training")
 
 
