@@ -16,12 +16,16 @@ class OperationFailed(Exception):
     """The service said no, or the work failed; exit code 1."""
 
 
+class Misused(Exception):
+    """What was given can't be sent; exit code 2."""
+
+
 class Unreachable(Exception):
     """Nobody answers there; exit code 3."""
 
 
 class Client:
-    """One service. Raises OperationFailed and Unreachable with a sentence each.
+    """One service. Raises OperationFailed, Misused and Unreachable with a sentence each.
 
     cacert: CA certificates, PEM; None for those of the system.
     """
@@ -61,7 +65,11 @@ class Client:
             response = httpx.request(
                 method, self._url + path, headers=self._headers, timeout=30, verify=self._verify, **options
             )
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise Misused(f"--url {self._url}: must look like http://host:port ({error})") from error
+        except UnicodeError as error:
+            raise Misused("what was given isn't text in UTF-8") from error
+        except httpx.HTTPError as error:
             raise Unreachable(f"no service at {self._url}: {error}") from error
         try:
             body = response.json()

@@ -1,10 +1,10 @@
-"""Commands that talk to a running service: status, pause, resume, stop, start, new-run, checkpoints."""
+"""Commands that talk to a running service: status, pause, resume, stop, start, checkpoints."""
 
 from typing import Annotated, Any, Literal
 
 import typer
 
-from service import remote_anew, remote_letters, remote_models, remote_problems
+from service import remote_anew, remote_letters, remote_models, remote_operations, remote_problems, remote_records
 from service.client import DEFAULT_URL
 from service.terminal import (
     EPILOG,
@@ -12,6 +12,7 @@ from service.terminal import (
     AsJson,
     CaCert,
     Cursor,
+    Identifier,
     TimeoutS,
     Token,
     Url,
@@ -19,11 +20,10 @@ from service.terminal import (
     console,
     print_next,
     print_table,
+    print_unfinished,
     service_at,
     show_answer,
 )
-
-Identifier = Annotated[str, typer.Argument(metavar="ID", help="A checkpoint's id.")]
 
 checkpoints = typer.Typer(help="Take checkpoints and look into them.", no_args_is_help=True)
 
@@ -31,8 +31,10 @@ checkpoints = typer.Typer(help="Take checkpoints and look into them.", no_args_i
 def add_to(app: typer.Typer) -> None:
     for command in (status, pause, resume, stop, start, remote_anew.new_run):
         app.command(epilog=EPILOG)(command)
+    remote_records.add_to(checkpoints)
     remote_models.add_to(checkpoints)
     app.add_typer(checkpoints, name="checkpoints", epilog=EPILOG)
+    app.add_typer(remote_operations.operations, name="operations", epilog=EPILOG)
     app.add_typer(remote_problems.problems, name="problems", epilog=EPILOG)
     app.add_typer(remote_letters.letters, name="dead-letters", epilog=EPILOG)
 
@@ -111,25 +113,6 @@ def create(
     with service_at(url, token, cacert) as service:
         operation = service.post("/v1/checkpoints", {"label": label, "pin": pin})
         show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, _print_operation)
-
-
-@checkpoints.command(epilog=EPILOG)
-def records(
-    identifier: Identifier,
-    url: Url = DEFAULT_URL,
-    token: Token = None,
-    cacert: CaCert = None,
-    partition: Annotated[int | None, typer.Option(help="Only this one.", show_default=False)] = None,
-    kind: Annotated[str | None, typer.Option(help="Only this kind, such as trained.", show_default=False)] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most intervals.")] = 1000,
-    cursor: Cursor = None,
-    as_json: AsJson = False,
-) -> None:
-    """Which offsets a checkpoint has trained, held out, … as half-open intervals."""
-    with service_at(url, token, cacert) as service:
-        path = f"/v1/checkpoints/{identifier}/records"
-        page = service.get(path, partition=partition, kind=kind, limit=limit, cursor=cursor)
-        show_answer(page, as_json, _print_records)
 
 
 @checkpoints.command(epilog=EPILOG)
@@ -218,26 +201,18 @@ def _print_fields(fields: dict[str, Any]) -> None:
 
 
 def _print_operation(operation: dict[str, Any]) -> None:
-    result = operation.get("result", {}).get("checkpoint_id")
-    console.print(result or f"operation {operation['id']} is {operation['state']}")
-
-
-def _print_records(page: dict[str, Any]) -> None:
-    fixed = {"topic", "partition", "origin", "position"}
-    rows = [
-        {"topic": each["topic"], "partition": each["partition"], "kind": kind, "start": start, "stop": stop}
-        for each in page["partitions"]
-        for kind, intervals in each.items()
-        if kind not in fixed
-        for start, stop in intervals
-    ]
-    print_table(("topic", "partition", "kind", "start", "stop"), rows)
-    print_next(page)
+    _print_result(operation, "checkpoint_id")
 
 
 def _print_verified(operation: dict[str, Any]) -> None:
-    done = operation.get("result", {}).get("integrity")
-    console.print(done or f"operation {operation['id']} is {operation['state']}")
+    _print_result(operation, "integrity")
+
+
+def _print_result(operation: dict[str, Any], name: str) -> None:
+    if (result := operation.get("result")) is None:
+        print_unfinished(operation)
+    else:
+        console.print(result.get(name, "nothing was done"))
 
 
 def _print_consequences(told: dict[str, Any]) -> None:

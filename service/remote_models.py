@@ -5,10 +5,22 @@ from typing import Annotated, Any
 import typer
 
 from service.client import DEFAULT_URL
-from service.terminal import EPILOG, AsJson, CaCert, TimeoutS, Token, Url, Wait, console, service_at, show_answer
+from service.terminal import (
+    EPILOG,
+    AsJson,
+    CaCert,
+    Identifier,
+    TimeoutS,
+    Token,
+    Url,
+    Wait,
+    console,
+    print_unfinished,
+    service_at,
+    show_answer,
+)
 
 LONG_S = 900.0
-Identifier = Annotated[str, typer.Argument(metavar="ID", help="A checkpoint's id.")]
 
 
 def add_to(checkpoints: typer.Typer) -> None:
@@ -62,7 +74,7 @@ def adapt(
 
 def _print_adapted(operation: dict[str, Any]) -> None:
     if (result := operation.get("result")) is None:
-        console.print(f"operation {operation['id']} is {operation['state']}")
+        print_unfinished(operation)
         return
     for name in result.get("names", []):
         console.print(f"begins anew: {name}")
@@ -71,5 +83,7 @@ def _print_adapted(operation: dict[str, Any]) -> None:
 
 
 def _print_exported(operation: dict[str, Any]) -> None:
-    made = operation.get("result", {}).get("directory")
-    console.print(made or f"operation {operation['id']} is {operation['state']}")
+    if (result := operation.get("result")) is None:
+        print_unfinished(operation)
+    else:
+        console.print(result["directory"])

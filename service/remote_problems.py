@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from service.client import DEFAULT_URL
-from service.terminal import EPILOG, AsJson, CaCert, Token, Url, console, service_at, show_answer
+from service.terminal import EPILOG, AsJson, CaCert, ProblemId, Token, Url, console, service_at, show_answer
 
 problems = typer.Typer(help="What needs a person.", no_args_is_help=True)
 
@@ -19,7 +19,7 @@ def list_problems(url: Url = DEFAULT_URL, token: Token = None, cacert: CaCert = 
 
 @problems.command(epilog=EPILOG)
 def resolve(
-    identifier: Annotated[str, typer.Argument(metavar="ID", help="The problem, such as data-lost.")],
+    identifier: ProblemId,
     answer: Annotated[str, typer.Argument(metavar="ANSWER", help="One of its answers, such as accept.")],
     url: Url = DEFAULT_URL,
     token: Token = None,

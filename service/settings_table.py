@@ -1,5 +1,6 @@
 """`penstock settings`: what holds, where it comes from, when a change of it applies; and changing what is live."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,9 +78,10 @@ def _parsed(change: str) -> tuple[str, object]:
     if not equals or not name:
         raise typer.BadParameter(f"{change}: must look like NAME=VALUE")
     try:
-        return name, float(text)
+        number = float(text)
     except ValueError:
         return name, text
+    return name, number if math.isfinite(number) else text  # JSON has no other numbers; the service says what it wants
 
 
 def _as_told(row: Row) -> dict[str, Any]:

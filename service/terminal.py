@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from service.client import Client, OperationFailed, Unreachable
+from service.client import Client, Misused, OperationFailed, Unreachable
 
 
 def _sendable(token: str | None) -> str | None:
@@ -21,6 +22,16 @@ def _sendable(token: str | None) -> str | None:
     return token
 
 
+def _segment(identifier: str) -> str:
+    """As it stands in a path."""
+    if not identifier.isprintable() or identifier in ("", ".", ".."):
+        raise typer.BadParameter(f"{identifier!r} is no id")
+    return quote(identifier, safe="")
+
+
+Identifier = Annotated[str, typer.Argument(metavar="ID", help="A checkpoint's id.", callback=_segment)]
+OperationId = Annotated[str, typer.Argument(metavar="ID", help="An operation's id.", callback=_segment)]
+ProblemId = Annotated[str, typer.Argument(metavar="ID", help="The problem, such as data-lost.", callback=_segment)]
 Url = Annotated[str, typer.Option(envvar="PENSTOCK_URL", help="The service's address.")]
 Token = Annotated[
     str | None,
@@ -52,6 +63,9 @@ def service_at(url: str, token: str | None, cacert: Path | None) -> Iterator[Cli
     except OperationFailed as error:
         typer.echo(f"penstock: {error}", err=True)
         raise typer.Exit(1) from error
+    except Misused as error:
+        typer.echo(f"penstock: {error}", err=True)
+        raise typer.Exit(2) from error
     except Unreachable as error:
         typer.echo(f"penstock: {error}", err=True)
         raise typer.Exit(3) from error
@@ -62,6 +76,10 @@ def show_answer(answer: Any, as_json: bool, pretty: Callable[[Any], None]) -> No
         typer.echo(json.dumps(answer, indent=1))
     else:
         pretty(answer)
+
+
+def print_unfinished(operation: dict[str, Any]) -> None:
+    console.print(f"operation {operation['id']} is {operation['state']}: penstock operations show {operation['id']}")
 
 
 def print_next(page: dict[str, Any]) -> None:

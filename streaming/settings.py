@@ -25,6 +25,8 @@ from pydantic import (
 from streaming.errors import SettingsError
 from streaming.kafka_clients import beyond_tensorflow_io, missing_for_login
 
+MOST_PORT = 65_535
+
 Applies = Literal["live", "restart", "new run"]
 
 
@@ -78,8 +80,25 @@ class KafkaSettings(_Group):
     @field_validator("bootstrap_servers")
     @classmethod
     def _servers(cls, value: str) -> str:
-        if not all(re.fullmatch(r"[^\s:,]+:\d+|\[[^\]]+\]:\d+", server) for server in value.split(",")):
-            raise ValueError("must be host:port, several separated by commas")
+        for server in value.split(","):
+            found = re.fullmatch(r"(?:[^\s:,]+|\[[^\]]+\]):(\d+)", server)
+            if found is None or not 0 < int(found[1]) <= MOST_PORT:
+                raise ValueError("must be host:port, several separated by commas")
+        return value
+
+    @field_validator("topic", "dead_letter_topic")
+    @classmethod
+    def _topics(cls, value: str | None) -> str | None:
+        # Source: org.apache.kafka.common.internals.Topic
+        if value is not None and (value in (".", "..") or not re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", value)):
+            raise ValueError("must be what Kafka takes for a topic: at most 249 letters, digits, '.', '_' and '-'")
+        return value
+
+    @field_validator("group_id")
+    @classmethod
+    def _group(cls, value: str | None) -> str | None:
+        if value == "":
+            raise ValueError("must not be empty: Kafka keeps no positions for a group without a name")
         return value
 
     @field_validator("start")
@@ -196,7 +215,7 @@ class ServiceSettings(_Group):
     """The HTTP sidecar and its watch over the worker."""
 
     host: str = _setting("127.0.0.1", "Address to listen on.")
-    port: int = _setting(8080, "Port to listen on; 0 picks a free one.", ge=0, le=65_535)
+    port: int = _setting(8080, "Port to listen on; 0 picks a free one.", ge=0, le=MOST_PORT)
     token: SecretStr | None = _setting(
         None, "Bearer token for whatever changes something, and for reading pictures, dead letters and settings."
     )
@@ -240,7 +259,6 @@ class Settings(_Group):
         "default",
         "Name of this training: group, client id, checkpoint folder, page title.",
         "new run",
-        pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
     )
     kafka: KafkaSettings = KafkaSettings()
     records: RecordsSettings = RecordsSettings()
@@ -250,6 +268,13 @@ class Settings(_Group):
     evaluation: EvaluationSettings = EvaluationSettings()
     export: ExportSettings = ExportSettings()
     service: ServiceSettings = ServiceSettings()
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}", value):
+            raise ValueError("must be at most 63 of a-z, 0-9, '.', '_' and '-', the first a letter or a digit")
+        return value
 
     @property
     def group_id(self) -> str:

@@ -1,6 +1,7 @@
 """Where settings come from: a TOML file, then the environment, then flags (the last one wins)."""
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,11 @@ from streaming.settings_tree import MASK, at, leaves
 
 ENV_PREFIX = "PENSTOCK_"
 CONFIG_VARIABLE = "PENSTOCK_CONFIG"
+_NOT_OURS = re.compile(
+    r"CONFIG|URL|TOKEN|CACERT"  # the command line's own
+    # Kubernetes' for a Service whose name begins so.
+    r"|(?:[A-Z0-9]+_)*(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT|PORT_\d+_(?:TCP|UDP|SCTP)(?:_PROTO|_PORT|_ADDR)?)"
+)
 Source = Literal["default", "file", "environment", "flag", "api"]
 
 
@@ -134,16 +140,16 @@ class _Environment(EnvSettingsSource):
         found: dict[str, str | None] = {}
         for name, value in super()._load_env_vars().items():
             variable = name.upper()
-            if not variable.startswith(ENV_PREFIX) or (
-                "__" not in variable and variable.removesuffix("_FILE") != ENV_PREFIX + "NAME"
-            ):
-                continue  # Kubernetes sets PENSTOCK_PORT, PENSTOCK_SERVICE_HOST, … for a Service of that name
+            if not variable.startswith(ENV_PREFIX) or _NOT_OURS.fullmatch(variable.removeprefix(ENV_PREFIX)):
+                continue
             path = name.lower().removeprefix(ENV_PREFIX.lower()).split("__")
             if path[-1].endswith("_file") and not _is_setting(path):
                 path[-1] = path[-1].removesuffix("_file")
                 name, value = name[: -len("_file")], _content(variable, value)
             if not _is_setting(path):
-                raise SettingsError(f"{variable}: unknown setting {'.'.join(path)}")
+                raise SettingsError(
+                    f"{variable}: unknown setting {'.'.join(path)}; a variable is named {ENV_PREFIX}<GROUP>__<NAME>"
+                )
             found[name] = value
         return found
 

@@ -20,7 +20,12 @@ from streaming.errors import PenstockError, SettingsError
 from streaming.settings import KafkaSettings
 from streaming.settings_sources import load_settings
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 produce = typer.Typer(no_args_is_help=True, help="Send pictures to a topic.")
 app.add_typer(produce, name="produce")
 

@@ -27,7 +27,9 @@ MARKS = {
     Verdict.SKIPPED: ("-", "bright_black"),
 }
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 
 @app.command(epilog=EPILOG)

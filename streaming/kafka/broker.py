@@ -271,7 +271,7 @@ _KNOWN = (
     _Known(r"SaslAuthenticationFailed|Authentication failed|invalid credentials", "the login is refused", LoginRefused),
     _Known(
         r"ECONNREFUSED|Connection refused",
-        "connection refused; nothing listens where a broker says that it does",
+        "connection refused: nothing listens there, or where a broker says that it does",
         BrokerUnreachable,
     ),
     _Known(

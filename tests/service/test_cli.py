@@ -94,6 +94,50 @@ def test_problem_is_answered_from_the_command_line(penstock: typer.Typer, sideca
     one.reach("training")
 
 
+def test_work_that_nobody_waited_for_is_followed_by_its_id(penstock: typer.Typer, training: Sidecar) -> None:
+    left = call(penstock, "checkpoints", "create", "--label", "later", "--no-wait", url=training.url)
+    assert left.exit_code == 0
+    follow = left.output.strip().partition(": penstock ")[2].split()
+    training.operation(training.http.post("/v1/checkpoints", json={"label": "later"}))
+    shown = call(penstock, *follow, url=training.url)
+    assert "succeeded" in shown.output
+    assert "result.checkpoint_id" in shown.output
+    listed = json.loads(call(penstock, "operations", "list", "--json", url=training.url).output)
+    assert follow[-1] in {each["id"] for each in listed["operations"]}
+
+
+def test_diff_tells_what_was_trained_between_two_checkpoints(
+    penstock: typer.Typer, sidecar: SidecarFactory, tmp_path: Path
+) -> None:
+    older, newer = write(tmp_path / "run", ledger_with(trained=range(10)), ledger_with(trained=range(25)))
+    one = sidecar("well")
+    told = call(penstock, "checkpoints", "diff", older, "--to", newer, url=one.url)
+    assert told.output.splitlines()[1].split() == ["pets", "0", "trained", "10", "25"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["checkpoints", "show", ".."], 2, "'..' is no id"),
+        (["checkpoints", "show", ""], 2, "'' is no id"),
+        (["checkpoints", "show", "?limit=1"], 1, "no checkpoint ?limit=1"),
+        (["checkpoints", "create", "--label", "\udcff"], 2, "isn't text in UTF-8"),
+        (["settings", "set", "model.learning_rate=nan"], 1, "model.learning_rate: "),
+    ],
+)
+def test_what_can_not_be_meant_is_one_line(
+    penstock: typer.Typer, training: Sidecar, arguments: list[str], code: int, said: str
+) -> None:
+    answer = call(penstock, *arguments, url=training.url)
+    assert (answer.exit_code, said in answer.stderr) == (code, True), answer.stderr
+
+
+@pytest.mark.parametrize("url", ["service:8080", "localhost", "http://[::1"])
+def test_an_address_that_is_none_exits_2(penstock: typer.Typer, url: str) -> None:
+    answer = call(penstock, "status", url=url)
+    assert (answer.exit_code, "must look like http://host:port" in answer.stderr) == (2, True), answer.stderr
+
+
 def test_unreachable_service_exits_3(penstock: typer.Typer) -> None:
     answer = call(penstock, "pause", url="http://127.0.0.1:1")
     assert answer.exit_code == 3

@@ -101,6 +101,8 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
         "PENSTOCK_KAFAK__TOPIC",
         "PENSTOCK_KAFKA__TOPIC__X",
         "PENSTOCK_KAFKA__",
+        "PENSTOCK_TOPIC",
+        "PENSTOCK_KAFKA_TOPIC",
     ],
 )
 def test_an_unknown_variable_is_refused_by_name(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +114,18 @@ def test_an_unknown_variable_is_refused_by_name(variable: str, monkeypatch: pyte
 def test_variables_that_kubernetes_sets_for_a_service_of_that_name_are_tolerated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("PORT", "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT_8080_TCP", "PORT_8080_TCP_ADDR"):
+    for name in (
+        "PETS_SERVICE_HOST",
+        "PETS_PORT_8080_TCP_PROTO",
+        "TOKEN",
+        "URL",
+        "PORT",
+        "SERVICE_HOST",
+        "SERVICE_PORT",
+        "SERVICE_PORT_HTTP",
+        "PORT_8080_TCP",
+        "PORT_8080_TCP_ADDR",
+    ):
         monkeypatch.setenv(f"PENSTOCK_{name}", "tcp://10.0.0.1:8080")
     assert load_settings() == Settings()
 
@@ -122,6 +135,12 @@ def test_variables_that_kubernetes_sets_for_a_service_of_that_name_are_tolerated
     [
         ({"kafka": {"start": "yesterday"}}, "kafka.start: must be earliest, latest or an ISO time"),
         ({"kafka": {"start": "2026-01-31T12:00:00"}}, "kafka.start: the time needs a zone"),
+        ({"kafka": {"topic": ""}}, "kafka.topic: must be what Kafka takes for a topic"),
+        ({"kafka": {"topic": "two words"}}, "kafka.topic: must be what Kafka takes for a topic"),
+        ({"kafka": {"dead_letter_topic": ".."}}, "kafka.dead_letter_topic: must be what Kafka takes for a topic"),
+        ({"kafka": {"group_id": ""}}, "kafka.group_id: must not be empty"),
+        ({"kafka": {"bootstrap_servers": "one:9092,two:99999"}}, "kafka.bootstrap_servers: must be host:port"),
+        ({"name": "Ünïcode"}, "name: must be at most 63 of a-z"),
         ({"kafka": SASL}, "kafka: security_protocol SASL_* needs sasl_mechanism"),
         ({"kafka": {"security_protocol": "SASL_PLAINTEXT"}}, "kafka: security_protocol SASL_* needs"),
         ({"kafka": {"sasl_mechanism": "GSSAPI"}}, "kafka.sasl_mechanism: "),
