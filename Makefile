@@ -24,7 +24,7 @@ demo: env ## a real Kafka, drawn pets, a trained model, in three minutes
 	@$(RUN) penstock demo
 
 test: env ## every test, against a real broker
-	@$(RUN) pytest
+	@$(RUN) pytest -n 2 --dist worksteal
 
 test-plain: env ## the quick tier: no TensorFlow, no broker
 	@$(RUN) pytest -m "not tf and not kafka"
