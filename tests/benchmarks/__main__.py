@@ -13,13 +13,13 @@ from pathlib import Path
 from rich.console import Console
 
 from streaming.demo.kafka import EmbeddedKafka
-from tests.benchmarks import finite_check, memory, recovery, rows, service_against_keras, stall
+from tests.benchmarks import budget, finite_check, memory, recovery, rows, service_against_keras, stall
 from tests.benchmarks.contenders import EVERYDAY, PEERS, Contender
 from tests.benchmarks.contest import contest
 from tests.benchmarks.results import FOLDER, summary, table, write
 from tests.benchmarks.topics import fill
 
-PARTS = ("feed", "peers", "memory", "service", "evaluation", "finite", "stall", "recovery")
+PARTS = ("feed", "peers", "memory", "service", "evaluation", "budget", "finite", "stall", "recovery")
 EVERY_DAY = tuple(part for part in PARTS if part != "peers")
 
 
@@ -72,6 +72,7 @@ MEASURES: dict[str, Callable[[argparse.Namespace], list[rows.Row]]] = {
     "memory": memory.measure,
     "service": service_against_keras.measure,
     "evaluation": service_against_keras.measure_with_evaluation,
+    "budget": budget.measure,
     "finite": finite_check.measure,
     "stall": stall.measure,
     "recovery": recovery.measure,
