@@ -1,5 +1,6 @@
 """Every error over HTTP is answered as problem details, whoever raised it."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Self
 
@@ -7,6 +8,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -57,9 +59,16 @@ async def _own(_: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    errors = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
+    errors = [_complaint(each) for each in error.errors()]
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     return response(details(status, "invalid-request", errors[0], errors if len(errors) > 1 else ()))
+
+
+def _complaint(each: Mapping[str, Any]) -> str:
+    """Where, and what, of one of pydantic's errors."""
+    if each["type"] == "json_invalid":  # its place is the character's number
+        return f"body: not JSON at character {each['loc'][-1]}: {each['ctx']['error']}"
+    return f"{'.'.join(str(part) for part in each['loc'])}: {each['msg'].removeprefix('Value error, ')}"
 
 
 _SLUGS = {404: "not-found", 405: "method-not-allowed", 413: "request-too-large", 400: "bad-request"}
@@ -81,7 +90,8 @@ async def _routing(request: Request, error: Exception) -> JSONResponse:
 
 def _methods(request: Request) -> list[str]:
     """All that the path answers; the router names those of its first route only (RFC 9110, section 10.2.1)."""
-    matching = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    routes = (context.original_route for context in iter_route_contexts(request.app.routes))
+    matching = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
     return sorted({method for route in matching for method in getattr(route, "methods", None) or ()})
 
 

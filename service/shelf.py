@@ -7,6 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import structlog
 
 from service.worker_view import Durable
+from streaming.checkpoints.manifest import is_id
 from streaming.checkpoints.retention import CheckpointInfo
 from streaming.checkpoints.store import CheckpointStore
 from streaming.control.messages import PartitionStatus
@@ -48,7 +49,9 @@ class Shelf:
         self._store = store
 
     def page(self, limit: int, cursor: str | None) -> Page[CheckpointInfo]:
-        """Newest first, after the checkpoint that the cursor names; that one may be gone by now."""
+        """Newest first, after the checkpoint that the cursor names; that one may be gone by now. Raises BadCursor."""
+        if cursor is not None and not is_id(cursor):
+            raise _bad(cursor)
         after = [info for info in self._store.list() if cursor is None or info.id < cursor]
         return Page(after[:limit], after[limit - 1].id if len(after) > limit else None)
 
@@ -132,8 +135,12 @@ def _position(cursor: str | None) -> tuple[int, int, int] | None:
     try:
         partition, kind, start = (int(part) for part in cursor.split("."))
     except ValueError:
-        raise BadCursor(f"cursor {cursor!r} is not one that a page gave out") from None
+        raise _bad(cursor) from None
     return partition, kind, start
+
+
+def _bad(cursor: str) -> BadCursor:
+    return BadCursor(f"cursor {cursor!r} is not one that a page gave out")
 
 
 def _durable(info: CheckpointInfo, ledger: Ledger) -> Durable:

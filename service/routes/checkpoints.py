@@ -139,7 +139,8 @@ def router(shelf: Shelf, desk: SaveDesk, curator: Curator, guard: Guard) -> APIR
     @routes.get("", responses=documented(422, 503))
     def list_checkpoints(limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: Cursor = None) -> CheckpointsBody:
         """Newest first."""
-        page = shelf.page(limit, cursor)
+        with _readable():
+            page = shelf.page(limit, cursor)
         return CheckpointsBody(checkpoints=[_body(info) for info in page.items], next=page.next)
 
     @routes.get("/{id}", responses=documented(404, 503))

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import cv2
 import typer
@@ -31,16 +31,21 @@ app.add_typer(produce, name="produce")
 
 Servers = Annotated[str | None, typer.Option("--bootstrap-servers", help="host:port, comma separated.")]
 Topic = Annotated[str | None, typer.Option("--topic", help="Topic to send to; kafka.topic unless given.")]
-Rate = Annotated[float | None, typer.Option("--rate", help="Records a second; as fast as it goes unless given.")]
+Rate = Annotated[
+    float | None, typer.Option("--rate", min=0.001, help="Records a second; as fast as it goes unless given.")
+]
 Count = Annotated[int | None, typer.Option("--count", min=1, help="Stop after so many records.")]
 Loop = Annotated[bool, typer.Option("--loop", help="Begin again at the end, until --count or Ctrl-C.")]
 Create = Annotated[bool, typer.Option("--create-topic", help="Create the topic if it is missing.")]
 Partitions = Annotated[int, typer.Option("--partitions", min=1, help="Partitions of a topic that is created.")]
-Compression = Annotated[str, typer.Option("--compression", help="none, gzip, snappy, lz4 or zstd.")]
+Compression = Annotated[
+    Literal["none", "gzip", "snappy", "lz4", "zstd"], typer.Option("--compression", help="Kafka's codec.")
+]
 Shuffle = Annotated[int | None, typer.Option("--seed", help="Shuffle with this seed; in order unless given.")]
 Kind = Annotated[Profile, typer.Option("--profile", help="What a record holds; the README says what each buys.")]
 Side = Annotated[
-    int | None, typer.Option("--image-size", min=8, help="Of what is made small; pipeline.image_size unless given.")
+    int | None,
+    typer.Option("--image-size", min=8, max=4096, help="Of what is made small; pipeline.image_size unless given."),
 ]
 Directory = Annotated[Path, typer.Argument(help="The unpacked archive: images/ and annotations/.")]
 

@@ -88,15 +88,18 @@ class Screen:
 
 
 def training_line(snapshot: Snapshot, losses: list[float], scores: list[float]) -> str:
-    """State, step, speed, loss and hold-out score with their courses, lag."""
+    """State, step, speed, loss and hold-out score with their courses, how much is settled.
+
+    Not the lag: while ranges are drawn at random, that one jumps.
+    """
     parts = [snapshot.state if snapshot.step or not snapshot.doing else f"{snapshot.state}: {snapshot.doing}"]
     parts += [f"step {snapshot.step}", f"{snapshot.records_per_s:.0f} records/s"]
     if losses:
         parts.append(f"loss {losses[-1]:.3f} {spark(losses)}".rstrip())
     if scores:
         parts.append(f"hold-out mean IoU {scores[-1]:.3f} {spark(scores)}".rstrip())
-    if snapshot.lag is not None:
-        parts.append(f"lag {snapshot.lag}")
+    if snapshot.log_end is not None:
+        parts.append(f"{snapshot.settled} of {snapshot.log_end} settled")
     if snapshot.problem:
         parts.append(f"! {snapshot.problem}")
     return " · ".join(parts)

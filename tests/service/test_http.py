@@ -249,3 +249,32 @@ def write_checkpoints(directory: Path, count: int) -> list[str]:
         )  # fmt: skip
         written.append(store.write(fields, {LEDGER_FILE: ledger.dump()}).id)
     return written
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/status", "GET"),
+        ("/v1/checkpoints", "GET, POST"),
+        ("/v1/checkpoints/e000001-s000000001", "DELETE, GET, PATCH"),
+        ("/livez", "GET"),
+    ],
+)
+def test_a_wrong_method_is_told_the_right_ones(training: Sidecar, path: str, methods: str) -> None:
+    response = training.http.put(path)
+    assert_problem(response, HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed")
+    assert response.headers["Allow"] == methods
+
+
+def test_what_is_no_json_is_told_with_its_place(training: Sidecar) -> None:
+    response = training.http.post(
+        "/v1/checkpoints", content=b'{"label": }', headers={"Content-Type": "application/json"}
+    )
+    assert_problem(response, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request")
+    assert response.json()["detail"] == "body: not JSON at character 10: Expecting value"
+
+
+@pytest.mark.parametrize("cursor", ["zzz", "\0", "e1"])
+def test_a_cursor_that_no_page_gave_out_is_refused(training: Sidecar, cursor: str) -> None:
+    response = training.http.get("/v1/checkpoints", params={"cursor": cursor})
+    assert_problem(response, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request")

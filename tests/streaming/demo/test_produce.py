@@ -140,3 +140,17 @@ def _received(settings: KafkaSettings, partitions: int) -> list[tuple[bytes, byt
         return found
     finally:
         consumer.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--topic", "two words"], "kafka.topic: must be what Kafka takes for a topic"),
+        (["--compression", "zip"], "--compression"),
+        (["--rate", "-1"], "--rate"),
+        (["--image-size", "10000000", "--profile", "raw"], "--image-size"),
+    ],
+)
+def test_what_can_not_be_meant_is_refused_at_once(arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(app, ["produce", "synthetic", "--bootstrap-servers", NOWHERE, *arguments])
+    assert (result.exit_code, said in result.stderr) == (2, True), result.stderr

@@ -15,12 +15,12 @@ def test_a_course_is_drawn_from_its_smallest_to_its_greatest_value(values: list[
 
 
 def test_the_line_says_what_is_known() -> None:
-    line = training_line(LAST._replace(lag=12, records_per_s=130.4), [0.5, 0.3], [0.64])
-    assert line == "waiting · step 60 · 130 records/s · loss 0.300 █▁ · hold-out mean IoU 0.640 · lag 12"
+    line = training_line(LAST._replace(log_end=1200, records_per_s=130.4), [0.5, 0.3], [0.64])
+    assert line == "waiting · step 60 · 130 records/s · loss 0.300 █▁ · hold-out mean IoU 0.640 · 1000 of 1200 settled"
 
 
 def test_before_the_first_step_it_says_what_is_being_done() -> None:
-    line = training_line(LAST._replace(state="starting", doing="importing TensorFlow", step=0, lag=None), [], [])
+    line = training_line(LAST._replace(state="starting", doing="importing TensorFlow", step=0, log_end=None), [], [])
     assert line == "starting: importing TensorFlow · step 0 · 0 records/s"
 
 
