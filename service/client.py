@@ -13,7 +13,11 @@ _POLL_S = 0.2
 
 
 class OperationFailed(Exception):
-    """The service said no, or the work failed; exit code 1."""
+    """The service said no, or the work failed; exit code 1. problem: as the service told it, None where it didn't."""
+
+    def __init__(self, text: str, problem: dict[str, Any] | None = None) -> None:
+        super().__init__(text)
+        self.problem = problem
 
 
 class Misused(Exception):
@@ -57,7 +61,8 @@ class Client:
                 time.sleep(_POLL_S)
                 operation = self.get(f"/v1/operations/{operation['id']}")
         if operation["state"] != "succeeded":
-            raise OperationFailed(operation.get("problem", {}).get("detail", f"it was {operation['state']}"))
+            problem = operation.get("problem", {})
+            raise OperationFailed(problem.get("detail", f"it was {operation['state']}"), problem or None)
         return operation
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
@@ -76,7 +81,7 @@ class Client:
         except ValueError as error:
             raise OperationFailed(f"{self._url}{path} answered {response.status_code}, not JSON") from error
         if response.is_error:
-            raise OperationFailed(body.get("detail", f"status {response.status_code}"))
+            raise OperationFailed(body.get("detail", f"status {response.status_code}"), body)
         return body
 
 
@@ -84,6 +89,6 @@ def _trusting(cacert: Path) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=cacert)
     except ssl.SSLError as error:
-        raise Unreachable(f"--cacert {cacert}: no PEM certificates") from error
+        raise Misused(f"--cacert {cacert}: no PEM certificates") from error
     except OSError as error:
-        raise Unreachable(f"--cacert {cacert}: {error.strerror}") from error
+        raise Misused(f"--cacert {cacert}: {error.strerror}") from error

@@ -41,19 +41,19 @@ def add_to(app: typer.Typer) -> None:
 
 def status(url: Url = DEFAULT_URL, token: Token = None, cacert: CaCert = None, as_json: AsJson = False) -> None:
     """What the service does, partition by partition."""
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         show_answer(service.get("/v1/status"), as_json, _print_status)
 
 
 def pause(url: Url = DEFAULT_URL, token: Token = None, cacert: CaCert = None, as_json: AsJson = False) -> None:
     """Stop training after the present step, until `resume`; restarts don't change it."""
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         show_answer(service.post("/v1/pause"), as_json, _print_desired)
 
 
 def resume(url: Url = DEFAULT_URL, token: Token = None, cacert: CaCert = None, as_json: AsJson = False) -> None:
-    """Go on training."""
-    with service_at(url, token, cacert) as service:
+    """Go on training, after a pause or a stop."""
+    with service_at(url, token, cacert, as_json) as service:
         show_answer(service.post("/v1/resume"), as_json, _print_desired)
 
 
@@ -65,13 +65,13 @@ def stop(
     as_json: AsJson = False,
 ) -> None:
     """End the worker after a last checkpoint, until `start`; the service goes on answering."""
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         show_answer(service.post("/v1/stop?drain=true" if drain else "/v1/stop"), as_json, _print_desired)
 
 
 def start(url: Url = DEFAULT_URL, token: Token = None, cacert: CaCert = None, as_json: AsJson = False) -> None:
     """Go on after a stop."""
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         show_answer(service.post("/v1/start"), as_json, _print_desired)
 
 
@@ -85,7 +85,7 @@ def list_checkpoints(
     as_json: AsJson = False,
 ) -> None:
     """Newest first."""
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         show_answer(service.get("/v1/checkpoints", limit=limit, cursor=cursor), as_json, _print_checkpoints)
 
 
@@ -94,7 +94,7 @@ def show(
     identifier: Identifier, url: Url = DEFAULT_URL, token: Token = None, cacert: CaCert = None, as_json: AsJson = False
 ) -> None:
     """One checkpoint."""
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         show_answer(service.get(f"/v1/checkpoints/{identifier}"), as_json, _print_fields)
 
 
@@ -110,7 +110,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Take a checkpoint now."""
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         operation = service.post("/v1/checkpoints", {"label": label, "pin": pin})
         show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, _print_operation)
 
@@ -126,7 +126,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Hash every file of a checkpoint."""
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         operation = service.post(f"/v1/checkpoints/{identifier}/verify")
         show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, _print_verified)
 
@@ -157,7 +157,7 @@ def restore(
     """Go back to a checkpoint; prints the new one that the worker begins with."""
     stretches = [_stretch(each) for each in exclude or []]
     body = {"records": records, "accept_loss": accept_loss, "exclude": stretches, "dry_run": dry_run}
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         answer = service.post(f"/v1/checkpoints/{identifier}/restore", body)
         if dry_run:
             show_answer(answer, as_json, _print_consequences)

@@ -18,7 +18,7 @@ def new_run(
     as_json: AsJson = False,
 ) -> None:
     """Put all checkpoints aside, deleting none, and train a new model from kafka.start on."""
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         answer = service.post("/v1/new-run", {"dry_run": dry_run})
         if dry_run:
             show_answer(answer, as_json, _print_told)

@@ -37,7 +37,7 @@ def list_letters(
     as_json: AsJson = False,
 ) -> None:
     """Those of the newest checkpoint, by partition, the newest first."""
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         page = service.get("/v1/dead-letters", reason=reason, partition=partition, limit=limit, cursor=cursor)
         show_answer(page, as_json, _print_letters)
 
@@ -59,7 +59,7 @@ def requeue(
 ) -> None:
     """Owe them again, so that they are read in place, after a parser was mended; the worker begins anew."""
     body = {"reason": reason, "partitions": partition or None, "before": before, "all": everything}
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         operation = service.post("/v1/dead-letters/requeue", body)
         show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, _print_requeued)
 

@@ -38,7 +38,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Make a SavedModel for TensorFlow Serving; prints its folder, on the service's machine."""
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         operation = service.post(f"/v1/checkpoints/{identifier}/export")
         show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, _print_exported)
 
@@ -67,7 +67,7 @@ def adapt(
 ) -> None:
     """Go back to a checkpoint with a changed model; prints the new one that the worker begins with."""
     body = {"init": init or [], "reset_optimizer": reset_optimizer, "accept_loss": accept_loss, "dry_run": dry_run}
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         operation = service.post(f"/v1/checkpoints/{identifier}/adapt", body)
         show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, _print_adapted)
 

@@ -26,7 +26,7 @@ def list_operations(
     url: Url = DEFAULT_URL, token: Token = None, cacert: CaCert = None, as_json: AsJson = False
 ) -> None:
     """Newest first; the service keeps 200."""
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         show_answer(service.get("/v1/operations"), as_json, _print_operations)
 
 
@@ -35,7 +35,7 @@ def show(
     identifier: OperationId, url: Url = DEFAULT_URL, token: Token = None, cacert: CaCert = None, as_json: AsJson = False
 ) -> None:
     """One of them, with its result or its problem."""
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         show_answer(service.get(f"/v1/operations/{identifier}"), as_json, _print_operation)
 
 

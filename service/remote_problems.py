@@ -13,7 +13,7 @@ problems = typer.Typer(help="What needs a person.", no_args_is_help=True)
 @problems.command("list", epilog=EPILOG)
 def list_problems(url: Url = DEFAULT_URL, token: Token = None, cacert: CaCert = None, as_json: AsJson = False) -> None:
     """With what can be done about each, the gravest first."""
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         show_answer(service.get("/v1/problems"), as_json, lambda answer: print_problems(answer["problems"]))
 
 
@@ -27,7 +27,7 @@ def resolve(
     as_json: AsJson = False,
 ) -> None:
     """Answer a problem, for good; a failed service starts again."""
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         told = service.post(f"/v1/problems/{identifier}/resolve", {"answer": answer})
         show_answer(told, as_json, lambda told: console.print(f"{told['id']}: {told['answer']}, now {told['state']}"))
 

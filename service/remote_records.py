@@ -43,7 +43,7 @@ def records(
     as_json: AsJson = False,
 ) -> None:
     """Which offsets a checkpoint has trained, held out, … as half-open intervals."""
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         path = f"/v1/checkpoints/{identifier}/records"
         page = service.get(path, partition=partition, kind=kind, limit=limit, cursor=cursor)
         show_answer(page, as_json, _print_intervals)
@@ -62,7 +62,7 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """What was trained, held out, … between two checkpoints, as half-open intervals."""
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         path = f"/v1/checkpoints/{identifier}/diff"
         page = service.get(path, to=to, partition=partition, kind=kind, limit=limit, cursor=cursor)
         show_answer(page, as_json, _print_intervals)

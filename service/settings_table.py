@@ -42,7 +42,7 @@ def show(
     if url is not None:
         if config is not None or sets:
             raise typer.BadParameter("--config and --set are this command's own settings; the service has its own")
-        with service_at(url, token, cacert) as service:
+        with service_at(url, token, cacert, as_json) as service:
             show_answer(service.get("/v1/settings"), as_json, _print)
         return
     settings, origins = load(config, flags_tree(sets or []))
@@ -67,7 +67,7 @@ def reset(
 
 
 def _patch(changes: dict[str, object], url: str, token: str | None, cacert: Path | None, as_json: bool) -> None:
-    with service_at(url, token, cacert) as service:
+    with service_at(url, token, cacert, as_json) as service:
         told = service.patch("/v1/settings", changes)
         changed = {"settings": [row for row in told["settings"] if row["name"] in changes]}
         show_answer(told if as_json else changed, as_json, _print)

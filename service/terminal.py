@@ -45,7 +45,7 @@ CaCert = Annotated[
         envvar="PENSTOCK_CACERT", help="CA certificates, PEM, for a service with one of its own.", show_default=False
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="The service's answer as it is.")]
+AsJson = Annotated[bool, typer.Option("--json", help="The service's answer as it is, or its problem details.")]
 Cursor = Annotated[str | None, typer.Option(help="`next` of the page before.", show_default=False)]
 Wait = Annotated[bool, typer.Option(help="Wait until it is done.")]
 TimeoutS = Annotated[float, typer.Option(help="Longest wait, seconds.")]
@@ -56,11 +56,16 @@ console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty
 
 
 @contextmanager
-def service_at(url: str, token: str | None, cacert: Path | None) -> Iterator[Client]:
-    """A client whose failures end the command with their exit code. cacert: None for the CAs of the system."""
+def service_at(url: str, token: str | None, cacert: Path | None, as_json: bool) -> Iterator[Client]:
+    """A client whose failures end the command with their exit code. cacert: None for the CAs of the system.
+
+    as_json: what the service told of a failure goes to stdout, beside the sentence on stderr.
+    """
     try:
         yield Client(url, token, cacert)
     except OperationFailed as error:
+        if as_json and error.problem is not None:
+            typer.echo(json.dumps(error.problem, indent=1))
         typer.echo(f"penstock: {error}", err=True)
         raise typer.Exit(1) from error
     except Misused as error:

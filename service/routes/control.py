@@ -32,12 +32,12 @@ def router(view: WorkerView, supervisor: Supervisor, guard: Guard) -> APIRouter:
 
     @routes.post("/pause")
     async def pause() -> DesiredBody:
-        """Train no further after the present step; model and device are kept."""
+        """Train no further after the present step; model and device are kept. After a stop they are taken again."""
         return await told(Desired.PAUSED)
 
     @routes.post("/resume")
     async def resume() -> DesiredBody:
-        """Go on training."""
+        """Go on training, after a pause or a stop."""
         return await told(Desired.RUNNING)
 
     @routes.post("/stop", responses=documented(422))
@@ -50,7 +50,7 @@ def router(view: WorkerView, supervisor: Supervisor, guard: Guard) -> APIRouter:
 
     @routes.post("/start")
     async def start() -> DesiredBody:
-        """Go on after a stop. What is paused stays paused."""
+        """Go on after a stop; what was paused, and not stopped, stays paused. A pause before a stop is forgotten."""
         return await told(Desired.RUNNING if view.desired is Desired.STOPPED else view.desired)
 
     return routes

@@ -49,6 +49,16 @@ def test_failed_operation_exits_1_with_its_reason(penstock: typer.Typer, trainin
     assert missing.exit_code == 1
 
 
+def test_a_script_gets_the_problem_details_of_a_refusal(penstock: typer.Typer, training: Sidecar) -> None:
+    for arguments, slug in (
+        (["show", "e000009-s000000009"], "checkpoint-not-found"),
+        (["create", "--label", "impossible"], "save-failed"),
+    ):
+        refused = call(penstock, "checkpoints", *arguments, "--json", url=training.url)
+        assert refused.exit_code == 1
+        assert json.loads(refused.stdout)["type"] == f"urn:penstock:problem:{slug}"
+
+
 def test_checkpoints_and_dead_letters_are_steered_from_the_command_line(
     penstock: typer.Typer, sidecar: SidecarFactory, tmp_path: Path
 ) -> None:
