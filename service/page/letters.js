@@ -13,7 +13,9 @@ export const showLetters = locked("letters", `v1/dead-letters?limit=${SHOWN}`, a
   showNewest(newest)
   at("letter-table").hidden = !counts.length
   at("letter-newest").hidden = !newest.length
-  say(at("letter-summary"), `${plural(newest.length, "letter")}, newest first by partition`)
+  const total = counts.reduce((sum, [, count]) => sum + count, 0)
+  const shown = total > newest.length ? `${newest.length} of ${plural(total, "letter")}` : plural(total, "letter")
+  say(at("letter-summary"), `${shown}, newest first by partition`)
   return counts.length ? "" : "None. What can't be used is counted here, by reason."
 })
 
