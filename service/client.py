@@ -10,6 +10,7 @@ from rich.console import Console
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _POLL_S = 0.2
+_AWAY_S = 60.0  # a service that is started again goes on with its operations
 
 
 class OperationFailed(Exception):
@@ -51,7 +52,7 @@ class Client:
 
     def wait_for(self, operation: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         """The operation once it has ended well; meanwhile a person at a terminal sees what it does."""
-        began = time.monotonic()
+        began = answered = time.monotonic()
         with Console(stderr=True).status("") as seen:
             while operation["state"] in ("queued", "running"):
                 waited = time.monotonic() - began
@@ -59,7 +60,12 @@ class Client:
                     raise OperationFailed(f"operation {operation['id']} is still {operation['state']}")
                 seen.update(f"{operation['kind']} {operation['state']}, {waited:.0f} s")
                 time.sleep(_POLL_S)
-                operation = self.get(f"/v1/operations/{operation['id']}")
+                try:
+                    operation = self.get(f"/v1/operations/{operation['id']}")
+                    answered = time.monotonic()
+                except Unreachable:
+                    if time.monotonic() - answered > _AWAY_S:
+                        raise
         if operation["state"] != "succeeded":
             problem = operation.get("problem", {})
             raise OperationFailed(problem.get("detail", f"it was {operation['state']}"), problem or None)

@@ -187,6 +187,8 @@ def _print_status(status: dict[str, Any]) -> None:
 
 def _print_desired(answer: dict[str, Any]) -> None:
     console.print(f"desired {answer['desired_state']}, now {answer['state']}")
+    if answer["state"] == "failed":
+        console.print("it goes on once its problem is answered: penstock problems list")
 
 
 def _print_checkpoints(page: dict[str, Any]) -> None:

@@ -51,11 +51,18 @@ TENSORFLOW, TENSORFLOW_IO = "2.16.", "0.37.1"
 _log = structlog.get_logger()
 
 
+class Device(NamedTuple):
+    """title: for people. place: where batches go before their step, in TensorFlow's words; None: they stay."""
+
+    title: str
+    place: str | None
+
+
 class Standing(NamedTuple):
     """What a worker keeps when it is parked and begins again. guilty: what was being decoded, as (partition, offset),
     when the last process died natively."""
 
-    device: str
+    device: Device
     reader: str
     trainer: Trainer
     decoder: Decoder
@@ -107,12 +114,14 @@ def assemble(
     channel.send(Allowance(state=WorkerState.RESTORING, seconds=RESTORE_S, doing="compiling the training step"))
     trainer.compile()
 
-    feed = Feed(lambda ranges, intake: build_chain(ranges, *chain_parts(settings, decoder, noting, intake)))
+    device, reader = standing.device, standing.reader
+    feed = Feed(
+        lambda ranges, intake: build_chain(ranges, *chain_parts(settings, decoder, noting, intake)), device.place
+    )
     guard = TopicGuard(book, decided, stop_on_loss=settings.kafka.on_data_loss == "stop")
     reading = Reading(settings, book, watch, feed, tally, guard, configure.until)
-    device, reader = standing.device, standing.reader
     report = Report(
-        channel, tally, book, watch, letters, learning, reading, decided, live, device=device, reader=reader
+        channel, tally, book, watch, letters, learning, reading, decided, live, device=device.title, reader=reader
     )
     lineage = Lineage(configure.epoch, store.highest()[1] + 1, manifest.id if manifest else None)
     saving = Saving(
@@ -158,15 +167,15 @@ def check_versions() -> None:
         )
 
 
-def prepare_device() -> str:
-    """The device's name; a GPU's memory grows as it is needed instead of being taken whole."""
+def prepare_device() -> Device:
+    """What there is; a GPU's memory grows as it is needed instead of being taken whole."""
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     if not gpus:
-        return f"CPU ({len(os.sched_getaffinity(0))} cores)"
+        return Device(f"CPU ({len(os.sched_getaffinity(0))} cores)", None)
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
-    return f"GPU ({', '.join(names)})"
+    return Device(f"GPU ({', '.join(names)})", "/GPU:0")
 
 
 def _decode_threads(settings: Settings) -> int:

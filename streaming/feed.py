@@ -38,12 +38,16 @@ Item = Batch | RoundEnded | RoundFailed
 class Feed:
     """Runs rounds, one at a time. `begin`, `take` and `retire` belong to the main thread.
 
-    build: makes the dataset from (ranges, intake), once.
+    build: makes the dataset from (ranges, intake), once. device: images and targets are copied there while the step
+    before theirs runs; None: they stay where they are.
     """
 
     def __init__(
-        self, build: Callable[[Callable[[], Iterator[tuple[int, int, int, int]]], Intake], tf.data.Dataset]
+        self,
+        build: Callable[[Callable[[], Iterator[tuple[int, int, int, int]]], Intake], tf.data.Dataset],
+        device: str | None = None,
     ) -> None:
+        self._device = device
         self._dataset = build(self._ranges, _Current(self))
         self._pump: _Pump | None = None
         self._round: Round | None = None
@@ -57,7 +61,7 @@ class Feed:
         """Start a round; the one before must be over."""
         assert self._pump is None, "a round is running"
         self._round = self._unclaimed = new
-        self._pump = _Pump(self._dataset, new)
+        self._pump = _Pump(self._dataset, new, self._device)
 
     def take(self, timeout_s: float) -> Item | None:
         """The next batch, or how the round ended; None when nothing came in time."""
@@ -108,8 +112,9 @@ class _Current:
 class _Pump:
     """A thread that iterates the dataset once, for one round."""
 
-    def __init__(self, dataset: tf.data.Dataset, current: Round) -> None:
+    def __init__(self, dataset: tf.data.Dataset, current: Round, device: str | None) -> None:
         self._round = current
+        self._device = device
         self.items: queue.Queue[Item] = queue.Queue(QUEUE_BATCHES)
         self._stopped = threading.Event()
         threading.Thread(target=self._run, args=(dataset,), name="pump", daemon=True).start()
@@ -121,7 +126,7 @@ class _Pump:
         end: Item = RoundEnded()
         try:
             for raw in dataset:
-                self._put(_to_batch(raw))
+                self._put(_to_batch(raw, self._device))
                 if self._stopped.is_set():
                     return
         except tf.errors.OpError as error:
@@ -137,6 +142,13 @@ class _Pump:
                 return
 
 
-def _to_batch(raw: Any) -> Batch:
-    """Images and targets stay tensors, on their way to the device; the book-keeping becomes numpy."""
-    return Batch._make([*raw[:2], *(t.numpy() for t in raw[2:6]), Rejected._make(t.numpy() for t in raw[6])])
+def _to_batch(raw: Any, device: str | None) -> Batch:
+    """Images and targets stay tensors; the book-keeping becomes numpy.
+
+    tf.data's own prefetch_to_device takes whole elements, and strings can't be copied to a GPU.
+    """
+    seen = raw[:2]
+    if device is not None:
+        with tf.device(device):
+            seen = [tf.identity(tensor) for tensor in seen]
+    return Batch._make([*seen, *(t.numpy() for t in raw[2:6]), Rejected._make(t.numpy() for t in raw[6])])

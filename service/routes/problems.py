@@ -57,7 +57,7 @@ def router(view: WorkerView, resolver: Resolver, guard: Guard) -> APIRouter:
             text = f"no problem {identifier} now; GET /v1/problems lists them"
             raise HttpProblem(HTTPStatus.NOT_FOUND, "problem-not-found", text) from error
         except NoAnswer as error:
-            text = "; or ".join(remedies_for(identifier)) or "its detail says what is wrong"
+            text = "; ".join(remedies_for(identifier)) or "its detail says what is wrong"
             raise HttpProblem(HTTPStatus.CONFLICT, "not-resolvable", f"an answer doesn't mend this: {text}") from error
         except UnknownAnswer as error:
             valid = ", ".join(answer.name for answer in answers_to(identifier))

@@ -14,7 +14,7 @@ from service.work_desk import Refused
 
 RETRY_AFTER_S = 5
 IdempotencyKey = Annotated[
-    str | None, Header(max_length=200, description="Asked again with it, the same operation answers.")
+    str | None, Header(min_length=1, max_length=200, description="Asked again with it, the same operation answers.")
 ]
 
 

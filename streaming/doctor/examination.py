@@ -86,7 +86,7 @@ class _Examination:
             except SettingsError as error:
                 return failed("tensorflow", str(error), "install the versions that penstock pins")
         names = ("tensorflow", "tensorflow-io", "keras")
-        return ok("tensorflow", f"{', '.join(f'{name} {version(name)}' for name in names)}; {prepare_device()}")
+        return ok("tensorflow", f"{', '.join(f'{name} {version(name)}' for name in names)}; {prepare_device().title}")
 
     def _model(self) -> Finding:
         from streaming.training.trainer import Trainer, build_model

@@ -97,6 +97,7 @@ def test_problem_is_answered_from_the_command_line(penstock: typer.Typer, sideca
     assert (
         "penstock problems resolve records-all-bad continue" in call(penstock, "problems", "list", url=one.url).output
     )
+    assert "penstock problems list" in call(penstock, "resume", url=one.url).output
     wrong = call(penstock, "problems", "resolve", "records-all-bad", "accept", url=one.url)
     assert (wrong.exit_code, "valid: continue" in wrong.stderr) == (1, True)
     answered = call(penstock, "problems", "resolve", "records-all-bad", "continue", url=one.url)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from service.client import Client
 from service.folder import StateFile
 from service.operation import OperationState, Progress, SaveRequest
 from service.operations import KEPT, MOST_OPEN, Operations
 from service.save_desk import SaveDesk
 from service.worker_view import WorkerView
+from streaming.demo.ports import free_port
 from streaming.errors import CheckpointError
 from tests.service.conftest import Sidecar, SidecarFactory
 
@@ -32,6 +34,7 @@ def test_save_that_fails_is_a_failed_operation_with_a_problem(training: Sidecar)
 
 
 def test_idempotency_key_gives_the_same_operation_for_ever(training: Sidecar) -> None:
+    assert training.http.post("/v1/checkpoints", headers={"Idempotency-Key": ""}).status_code == 422
     key = {"Idempotency-Key": "abc"}
     first = training.operation(training.http.post("/v1/checkpoints", headers=key))
     again = training.http.post("/v1/checkpoints", headers=key)
@@ -63,6 +66,18 @@ def test_request_outlives_the_worker_that_dies_with_it(sidecar: SidecarFactory) 
     one.reach("training")
     operation = one.operation(one.http.post("/v1/checkpoints"))
     assert operation["result"]["checkpoint_id"].startswith("e000002-")
+
+
+def test_who_waits_for_an_operation_outlasts_a_restart(sidecar: SidecarFactory) -> None:
+    port = free_port()
+    first = sidecar("starting", grace_s=0.1, port=port)
+    client = Client(first.url, None)
+    operation = client.post("/v1/checkpoints")
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(client.wait_for, operation, 60)
+        first.stop()
+        sidecar("well", port=port)
+        assert waiting.result(60)["state"] == "succeeded"
 
 
 def test_operation_survives_restart(sidecar: SidecarFactory) -> None:

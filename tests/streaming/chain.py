@@ -63,7 +63,8 @@ class Loop:
         limits = Limits(SIZE, 3, max_bytes, 1 << 20, labels=labels)
         options = ChainOptions(batch_size, shuffle_buffer, 2, 0, augment, preprocess)
         decoder = BatchDecoder(Decoder(limits, parser, no_fallback), options)
-        self.feed = Feed(lambda ranges, intake: build_chain(ranges, topic, intake, decoder, options))
+        self.build = lambda ranges, intake: build_chain(ranges, topic, intake, decoder, options)
+        self.feed = Feed(self.build)
 
     @property
     def current(self) -> Round:

@@ -1,5 +1,7 @@
 """The pump: errors end a round and the next one reads everything again; nothing is left behind."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -59,6 +61,26 @@ def test_an_error_in_the_middle_loses_only_what_was_not_booked() -> None:
     loop.run_round()
     assert loop.ledger.counts()[Kind.TRAINED] == 200
     assert set(loop.seen.values()) == {1}
+
+
+TWO_DEVICES = """
+import tensorflow as tf
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from streaming.feed import Feed
+from tests.streaming.chain import Loop
+from tests.streaming.test_feed import topic
+loop = Loop(topic())
+loop.feed = Feed(loop.build, "/CPU:1")
+loop.begin()
+batch = loop.take()
+print(batch.images.device[-5:], batch.targets.device[-5:], type(batch.offset).__name__)
+"""
+
+
+def test_pictures_and_targets_wait_for_their_step_on_the_device() -> None:
+    done = subprocess.run([sys.executable, "-c", TWO_DEVICES], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "CPU:1 CPU:1 ndarray\n", done.stderr[-2000:]
 
 
 def test_the_ranges_of_a_round_go_to_one_iteration_only() -> None:
