@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from streaming.settings_sources import secret_variables
+from streaming.settings_sources import MOVED_VARIABLE, secret_variables
 
 TOKEN_VARIABLE = "PENSTOCK_TOKEN"  # noqa: S105  # a name
 
@@ -13,6 +13,7 @@ def hide_secrets() -> None:
     """Start this command anew without the secrets among its arguments, if there are any; the same process id."""
     arguments, environment = without_secrets(sys.argv[1:])
     if environment:
+        environment |= {MOVED_VARIABLE: ",".join(environment)}
         before = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv[1:])]
         os.execve(sys.executable, [sys.executable, *before, *arguments], os.environ | environment)  # noqa: S606
 

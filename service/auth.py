@@ -34,8 +34,10 @@ class Guard:
     def _check_token(self, request: Request) -> None:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         assert self._token is not None
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1"), self._token):
-            text = "needs the header 'Authorization: Bearer <token>' with the service's token"
+        bearer = scheme.lower() == "bearer"
+        if not bearer or not hmac.compare_digest(given.strip().encode("latin-1"), self._token):
+            missing = "needs the header 'Authorization: Bearer <token>' with the service's token"
+            text = "the token that was given isn't the service's" if bearer else missing
             raise HttpProblem(HTTPStatus.UNAUTHORIZED, "unauthorized", text, {"WWW-Authenticate": "Bearer"})
 
 

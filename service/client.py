@@ -2,6 +2,7 @@
 
 import ssl
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,8 @@ class Client:
             body = response.json()
         except ValueError as error:
             raise OperationFailed(f"{self._url}{path} answered {response.status_code}, not JSON") from error
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            raise OperationFailed(f"{body['detail']}; give it with --token or PENSTOCK_TOKEN", body)
         if response.is_error:
             raise OperationFailed(body.get("detail", f"status {response.status_code}"), body)
         return body

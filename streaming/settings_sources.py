@@ -23,8 +23,10 @@ from streaming.settings_tree import MASK, at, leaves
 
 ENV_PREFIX = "PENSTOCK_"
 CONFIG_VARIABLE = "PENSTOCK_CONFIG"
+MOVED_VARIABLE = "PENSTOCK_MOVED_FLAGS"
+"""Names the variables whose values were flags: see `service/argv.py`."""
 _NOT_OURS = re.compile(
-    r"CONFIG|URL|TOKEN|CACERT"  # the command line's own
+    r"CONFIG|MOVED_FLAGS|URL|TOKEN|CACERT"  # the command line's own
     # Kubernetes' for a Service whose name begins so.
     r"|(?:[A-Z0-9]+_)*(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT|PORT_\d+_(?:TCP|UDP|SCTP)(?:_PROTO|_PORT|_ADDR)?)"
 )
@@ -102,9 +104,12 @@ def load(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> Lo
 def _origins(settings: Settings, read: Mapping[Source, Mapping[str, Any]]) -> Origins:
     """read: what each source says, nested; the one that wins first."""
     found = {}
+    variables, moved = secret_variables(), os.environ.get(MOVED_VARIABLE, "").split(",")
     for leaf in leaves(settings):
         values = [(source, at(tree, leaf.name)) for source, tree in read.items()]
         given = [Given(source, MASK if leaf.secret else str(value)) for source, value in values if value is not None]
+        if variables.get(leaf.name) in moved:
+            given = [each._replace(source="flag") if each.source == "environment" else each for each in given]
         if given:
             found[leaf.name] = tuple(given)
     return found

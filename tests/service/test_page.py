@@ -77,6 +77,9 @@ def test_pause_resume_checkpoint_and_restore_by_clicking(
     expect(chip).to_have_text("training")
 
     press(page, "Pause")  # the token is asked for now, a wrong one is told, and never again
+    page.locator("#token").fill("wröng✓")
+    page.get_by_role("button", name="Use it").click()
+    assert page.locator("#token").evaluate("it => it.validity.patternMismatch")  # no header could carry it
     page.locator("#token").fill("wrong")
     press(page, "Use it")
     expect(page.get_by_text("That is not the service's token.")).to_be_visible()

@@ -136,7 +136,10 @@ def test_a_secret_given_as_a_flag_leaves_the_process_list(tmp_path: Path) -> Non
         assert "service.port=0" in shown
         assert CANARY not in shown
         assert httpx.post(f"{url}/v1/pause").status_code == 401
-        assert httpx.post(f"{url}/v1/pause", headers={"Authorization": f"Bearer {CANARY}"}).status_code == 200
+        authorised = {"Authorization": f"Bearer {CANARY}"}
+        assert httpx.post(f"{url}/v1/pause", headers=authorised).status_code == 200
+        rows = httpx.get(f"{url}/v1/settings", headers=authorised).json()["settings"]
+        assert {row["name"]: row["source"] for row in rows}["service.token"] == "flag"
 
 
 @pytest.mark.parametrize(
