@@ -219,6 +219,7 @@ class Service:
             self._live.load()
             self._supervisor.restore_memory()
             self._operations.load()
+            self._recorder.journal.begin(self._operations.newest_first())
             await asyncio.to_thread(self._folder.archive.finish)  # of a service that was killed
             self._desk.take_up()
             self._work.take_up()

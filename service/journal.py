@@ -46,6 +46,10 @@ class Journal(WorkerListener):
         self._operations: dict[str, OperationState] | None = None
         self.happenings: Tape[Happening] = Tape(KEPT)
 
+    def begin(self, operations: Iterable[Operation]) -> None:
+        """What an earlier service left: no news. Until they are known, none is told."""
+        self._operations = {each.id: each.state for each in operations}
+
     def worker_gone(self, ending: Ending) -> None:
         if ending.reason not in _EXPECTED:
             self._note("worker", f"The worker ended: {ending.detail}", bad=not ending.finished)
@@ -87,9 +91,9 @@ class Journal(WorkerListener):
             del self._problems[name]
 
     def _look_at_operations(self, operations: list[Operation]) -> None:
-        before, self._operations = self._operations, {each.id: each.state for each in operations}
-        if before is None:
+        if self._operations is None:
             return
+        before, self._operations = self._operations, {each.id: each.state for each in operations}
         for each in reversed(operations):
             if each.state not in OPEN and before.get(each.id) is not each.state:
                 self._note("operation", _told(each), bad=each.problem is not None)

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from service.worker_view import WorkerView
+from service.worker_view import Desired, WorkerView
 from streaming.control.messages import Problem
 from streaming.errors import KafkaUnavailable
 
 MAX_RETRY_S = 10.0
 _LINE_EVERY_S = 10.0
 _BAR_EVERY_S = 0.5
+_GO_ON = "it was asked to wait, maybe by an earlier service: penstock resume"
 _log = structlog.get_logger()
 
 Ends = Mapping[int, int]
@@ -63,7 +64,11 @@ async def _lines(view: WorkerView, until: Ends) -> None:
     count = settled_counter(view, until)
     while True:
         settled, wanted = count()
-        _log.info("training_progress", settled=settled, wanted=wanted, step=view.step, state=view.state)
+        facts = {"settled": settled, "wanted": wanted, "step": view.step, "state": view.state}
+        if view.desired is Desired.RUNNING:
+            _log.info("training_progress", **facts)
+        else:
+            _log.warning("training_progress", **facts, remedy=_GO_ON)
         await asyncio.sleep(_LINE_EVERY_S)
 
 
@@ -79,5 +84,7 @@ async def _bar(view: WorkerView, until: Ends) -> None:
             settled, wanted = count()
             loss = f", loss {view.status.loss:.4f}" if view.status and view.status.loss is not None else ""
             text = f"{view.state}, step {view.step}{loss}"
+            if view.desired is not Desired.RUNNING:
+                text += f"; {_GO_ON}"
             progress.update(task, description=text, completed=settled, total=wanted or None)
             await asyncio.sleep(_BAR_EVERY_S)

@@ -7,7 +7,7 @@ import { lagRecords, lagSeconds, meanIou } from "./status.js"
 const CHARTS = [
   { title: "Throughput", say: short, from: 0, none: "",
     lines: [{ name: "records_per_s", text: "records/s", now: s => s.rates.records_per_s }] },
-  { title: "Loss", say: short, none: "No step was trained yet.",
+  { title: "Loss", say: short, none: "No step was trained yet since the worker began.",
     lines: [{ name: "loss", text: "", now: s => s.loss }] },
   { title: "Mean IoU", say: share, from: 0, none: "No batch was scored yet.",
     lines: [{ name: "prequential_iou", text: "before training", now: s => meanIou(s, false) },

@@ -103,6 +103,20 @@ def test_a_problem_is_told_again_when_it_spreads_and_is_over_when_a_worker_says_
     assert told("12 gone", {"topic_id": "id", "before": {"0": 12}}) == ["data-lost: 12 gone"]
 
 
+def test_work_of_an_earlier_service_is_no_news(sidecar: SidecarFactory) -> None:
+    one = sidecar("well")
+    one.reach("training")
+    one.operation(one.http.post("/v1/checkpoints", json={"label": "mine"}))
+    one.stop()
+    again = sidecar("well")
+    again.reach("training")
+    again.operation(again.http.post("/v1/checkpoints", json={"label": "another"}))
+    past = eventually(
+        lambda: [each for each in until(again, "opening")["opening"]["happenings"] if each["about"] == "operation"]
+    )
+    assert len(past) == 1
+
+
 def test_a_worker_that_ends_by_itself_is_an_event_to_look_into(sidecar: SidecarFactory) -> None:
     one = sidecar("commits,well")
     eventually(lambda: one.status()["worker"]["restarts"] == 1)
