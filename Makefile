@@ -35,7 +35,7 @@ test-faults: env ## whatever breaks: 20 kills, disks, brokers, processes; under 
 test-slow: env ## whole lives that take minutes each: bitwise equal weights, native crashes, truncation, answers, logins, adapted models
 	@$(RUN) pytest --faults -v -n 2 --maxschedchunk 1 $(SLOW_LINES)
 
-test-ops: env ## the image in a real engine, with a real Kafka and a real Prometheus; needs root and Debian's docker.io
+test-ops: env ## image and compose stack in a real engine, with a real Kafka and a real Prometheus; needs root and Debian's packages
 	@$(RUN) pytest --ops -v tests/ops
 
 mutants: env ## deliberate mistakes, and the tests that notice them

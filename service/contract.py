@@ -8,6 +8,7 @@ from pydantic.json_schema import models_json_schema
 from service.routes.broadcast import EVENTS
 
 FREE = {"title", "type", "anyOf", "default", "description", "examples"}  # of a schema: nothing that a value must meet
+_FASTAPIS_OWN = ("HTTPValidationError", "ValidationError")  # of its own 422, which is answered as all errors are
 TEXT = ({"type": "string"}, {"type": "null"})
 
 
@@ -19,6 +20,8 @@ def contract(app: FastAPI) -> dict[str, Any]:
             if "requestBody" not in operation and all(map(_is_any_text, operation.get("parameters", []))):
                 operation["responses"].pop("422", None)
     _describe_events(document)
+    for name in _FASTAPIS_OWN:
+        document["components"]["schemas"].pop(name, None)
     return document
 
 

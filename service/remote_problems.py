@@ -14,7 +14,7 @@ problems = typer.Typer(help="What needs a person.", no_args_is_help=True)
 def list_problems(url: Url = DEFAULT_URL, token: Token = None, cacert: CaCert = None, as_json: AsJson = False) -> None:
     """With what can be done about each, the gravest first."""
     with service_at(url, token, cacert, as_json) as service:
-        show_answer(service.get("/v1/problems"), as_json, lambda answer: print_problems(answer["problems"]))
+        show_answer(service.get("/v1/problems"), as_json, _print_list)
 
 
 @problems.command(epilog=EPILOG)
@@ -30,6 +30,12 @@ def resolve(
     with service_at(url, token, cacert, as_json) as service:
         told = service.post(f"/v1/problems/{identifier}/resolve", {"answer": answer})
         show_answer(told, as_json, lambda told: console.print(f"{told['id']}: {told['answer']}, now {told['state']}"))
+
+
+def _print_list(answer: dict[str, Any]) -> None:
+    if not answer["problems"]:
+        console.print("nothing needs a person")
+    print_problems(answer["problems"])
 
 
 def print_problems(found: list[dict[str, Any]]) -> None:

@@ -121,7 +121,10 @@ def router(edits: Edits, work: WorkDesk, view: WorkerView, lag: Lag, guard: Guar
                 text = f"offsets change only while training is stopped, and it is {view.state}: POST /v1/stop first"
                 raise HttpProblem(HTTPStatus.CONFLICT, "not-stopped", text)
             with refusals_told():
-                edits.outlook(wanted)
+                found = edits.outlook(wanted)
+            if any(each.kept for each in found) and not any(each.excluded or each.owed for each in found):
+                text = "all of it is trained or held out already: restore a checkpoint from before it, with `exclude`"
+                raise HttpProblem(HTTPStatus.CONFLICT, "already-trained", text)
 
         return await accepted(work.request(offsets.KIND, wanted, idempotency_key, look), response)
 

@@ -47,6 +47,7 @@ Side = Annotated[
     int | None,
     typer.Option("--image-size", min=8, max=4096, help="Of what is made small; pipeline.image_size unless given."),
 ]
+WIDE = 140  # columns of what no terminal shows
 Directory = Annotated[Path, typer.Argument(help="The unpacked archive: images/ and annotations/.")]
 
 
@@ -138,7 +139,7 @@ def demo(
 
     wishes = Wishes(forever, bootstrap_servers, records, seed, directory, port)
     with _reported():
-        raise typer.Exit(run_demo(wishes, Console()))
+        raise typer.Exit(run_demo(wishes, Console(width=None if sys.stdout.isatty() else WIDE)))
 
 
 def _kafka(bootstrap_servers: str | None, topic: str | None) -> KafkaSettings:

@@ -98,7 +98,8 @@ class Trainer:
 
     @property
     def learning_rate(self) -> float:
-        return float(self.model.optimizer.learning_rate)
+        """In as few digits as tell its float32 from every other: 0.003, and not 0.003000000026."""
+        return float(str(np.float32(self.model.optimizer.learning_rate)))
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:

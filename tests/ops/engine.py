@@ -143,21 +143,30 @@ class Container:
         ).stdout
 
     def status(self) -> Any:
-        return httpx.get(f"{self.url}/v1/status", timeout=10).raise_for_status().json()
+        return status_of(self.url)
 
     def until(self, holds: Callable[[Any], object], deadline_s: float = 180) -> Any:
         """The first status for which `holds`."""
-        deadline, status = time.monotonic() + deadline_s, None
-        while time.monotonic() < deadline:
-            try:
-                status = self.status()
-            except httpx.TransportError:
-                pass
-            else:
-                if holds(status):
-                    return status
-            nap()
-        raise AssertionError(f"never came true; last: {json.dumps(status)}\n{self.log()[-3000:]}")
+        return first_status(self.url, holds, deadline_s, self.log)
+
+
+def status_of(url: str) -> Any:
+    return httpx.get(f"{url}/v1/status", timeout=10).raise_for_status().json()
+
+
+def first_status(url: str, holds: Callable[[Any], object], deadline_s: float, log: Callable[[], str]) -> Any:
+    """The first one for which `holds`; who doesn't answer may be starting. log: told when it never comes true."""
+    deadline, status = time.monotonic() + deadline_s, None
+    while time.monotonic() < deadline:
+        try:
+            status = status_of(url)
+        except httpx.TransportError:
+            pass
+        else:
+            if holds(status):
+                return status
+        nap()
+    raise AssertionError(f"never came true; last: {json.dumps(status)}\n{log()[-3000:]}")
 
 
 def positions(status: Any) -> dict[int, int]:

@@ -38,11 +38,12 @@ OPERATOR = f"{BUILD}; the operator's schema isn't among those of `kubernetes-val
 
 UNIT = "`systemd-analyze verify`, `systemd-analyze security`: 1.4; no systemd runs here, its socket is tested"
 PROMETHEUS = "`make test-ops`: loaded and evaluated by a real Prometheus, alerts fire; `promtool test rules`"
+COMPOSE = "`make test-ops`: brought up with images of Kafka and Prometheus built here, stopped, and up again"
 ENGINE = "`make test-ops`: built by a real engine, and run"
 
 FILES = (
     File("docker/Dockerfile", RAN, f"{ENGINE}; the target gpu never"),
-    File("docker/compose.yaml", VALIDATED, "`docker-compose config`; its images can't be pulled here"),
+    File("docker/compose.yaml", RAN, f"{COMPOSE}; Grafana never, whose image can't be pulled"),
     File("docker/compose.gpu.yaml", NEVER, "there was no GPU"),
     File("docker/healthcheck.py", RAN, ENGINE),
     File("docker/penstock.toml", RAN, ENGINE),

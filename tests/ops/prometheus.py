@@ -47,14 +47,10 @@ class Prometheus:
         self._process.wait(30)
 
     def query(self, expression: str) -> list[Any]:
-        """The instant vector."""
-        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": expression}, timeout=10).raise_for_status()
-        found: list[Any] = answer.json()["data"]["result"]
-        return found
+        return query(self.url, expression)
 
     def value(self, expression: str) -> float | None:
-        found = self.query(expression)
-        return float(found[0]["value"][1]) if found else None
+        return value(self.url, expression)
 
     def firing(self) -> set[str]:
         """Names of the alerts that fire."""
@@ -93,6 +89,19 @@ class Prometheus:
         file = self._folder / "prometheus.yml"
         file.write_text(yaml.safe_dump(config))
         return file
+
+
+def query(url: str, expression: str) -> list[Any]:
+    """The instant vector that the Prometheus at `url` finds."""
+    answer = httpx.get(f"{url}/api/v1/query", params={"query": expression}, timeout=10).raise_for_status()
+    found: list[Any] = answer.json()["data"]["result"]
+    return found
+
+
+def value(url: str, expression: str) -> float | None:
+    """The first of it."""
+    found = query(url, expression)
+    return float(found[0]["value"][1]) if found else None
 
 
 def _impatient(rules: str) -> str:

@@ -89,12 +89,23 @@ def test_a_body_that_does_not_say_how_long_it_is_gets_no_further(training: Sidec
     assert_problem(answer, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request-too-large")
 
 
-@pytest.mark.parametrize("head", [b"X: " + b"x" * (1 << 20), b"X: y\r\n" * 50_000], ids=["one header", "many headers"])
+@pytest.mark.parametrize(
+    "head",
+    [b"X: " + b"x" * (1 << 20), b"X: y\r\n" * 50_000, b"X: " + b"x" * (18 << 10) + b"\r\n\r\n"],
+    ids=["one header", "many headers", "complete at once"],
+)
 def test_a_head_over_16_kib_is_431(training: Sidecar, head: bytes) -> None:
     with connect(training) as connection:
         with suppress(OSError):  # it doesn't wait for the end
             connection.sendall(b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\n" + head)
         assert_refused(told(connection), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large")
+
+
+def test_a_head_of_15_kib_and_a_request_behind_it_are_answered(training: Sidecar) -> None:
+    with connect(training) as connection:
+        long = b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * (15 << 10) + b"\r\n\r\n"
+        connection.sendall(long + b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert b"".join(iter(lambda: connection.recv(1 << 16), b"")).count(b"HTTP/1.1 200 OK") == 2
 
 
 def test_what_is_no_http_is_400_as_every_other_error(training: Sidecar) -> None:

@@ -174,6 +174,7 @@ def test_offsets_stay_while_a_worker_runs_or_kafka_is_away(one: Sidecar) -> None
     twice = one.http.patch("/v1/offsets", json={"partitions": [{"partition": 0, "position": 20}] * 2})
     assert_problem(twice, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request")
     assert_problem(edit(one, position=9), HTTPStatus.CONFLICT, "already-trained")
+    assert_problem(edit(one, exclude=[[0, 3]]), HTTPStatus.CONFLICT, "already-trained")
     one.http.post("/v1/start")
     one.reach("training")
     assert_problem(edit(one, position=20), HTTPStatus.CONFLICT, "not-stopped")

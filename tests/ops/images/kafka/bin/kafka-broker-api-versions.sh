@@ -1,0 +1,2 @@
+#!/bin/sh
+exec /opt/kafka/bin/java org.apache.kafka.tools.BrokerApiVersionsCommand "$@"
