@@ -37,6 +37,7 @@ class Prometheus:
         command = ["prometheus", f"--config.file={file}", f"--storage.tsdb.path={self._folder}/data"]
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen([*command, f"--web.listen-address={self._listen}"], stdout=log, stderr=log)
+        self.until(self._ready)
         return self
 
     def __exit__(
@@ -77,6 +78,10 @@ class Prometheus:
                 pass  # it is starting
             nap(0.2)
         raise AssertionError(f"never came true\n{(self._folder / 'log').read_text()[-2000:]}")
+
+    def _ready(self) -> bool:
+        """Until it is, it answers 503."""
+        return httpx.get(f"{self.url}/-/ready", timeout=10).is_success
 
     def _impatient(self, address: str) -> Path:
         """A configuration for that one, with its rules beside it."""
