@@ -2,15 +2,19 @@
 
 import random
 import socket
+from collections import deque
 
 from streaming.errors import PenstockError
+
+_given: deque[int] = deque(maxlen=1000)  # who was given one may not listen there yet
 
 
 def free_port() -> int:
     """A port below the range that outgoing connections are given, so that it is still free at a restart."""
     for _ in range(100):
         port = random.SystemRandom().randrange(20_000, 32_000)
-        if is_free(port):
+        if port not in _given and is_free(port):
+            _given.append(port)
             return port
     raise PenstockError("no free port on loopback between 20000 and 32000")
 
