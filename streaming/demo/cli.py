@@ -16,6 +16,7 @@ from streaming.demo.produce import Pace, Producer, ensure_topic
 from streaming.demo.profiles import Profile, Shape
 from streaming.demo.sources import Record, folder, oxford_pet
 from streaming.demo.synthetic import synthetic
+from streaming.demo.termination import terminable
 from streaming.errors import PenstockError, SettingsError
 from streaming.settings import KafkaSettings
 from streaming.settings_sources import load_settings
@@ -172,6 +173,7 @@ def _send(
         console.print(f"created topic {kafka.topic} with {create_partitions} partitions")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
     with (
+        terminable(),
         Producer(kafka, compression=compression) as producer,
         Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress,
     ):

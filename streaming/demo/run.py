@@ -6,14 +6,12 @@ Everything below the orchestration is what a user runs: `produce` and the servic
 import json
 import secrets
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -34,6 +32,7 @@ from streaming.demo.produce import ensure_topic
 from streaming.demo.report import FreshScore, Report, mismatch, table
 from streaming.demo.screen import Screen, Stage
 from streaming.demo.sidecar import Sidecar, Snapshot
+from streaming.demo.termination import terminable
 from streaming.errors import PenstockError
 from streaming.kafka.broker import Broker
 from streaming.settings import KafkaSettings
@@ -187,7 +186,7 @@ class Demo:
 def run_demo(wishes: Wishes, console: Console) -> int:
     """Run it and print the report; the exit code. Ctrl-C and SIGTERM end all children in order."""
     try:
-        with _terminable(), Screen(console) as screen:
+        with terminable(), Screen(console) as screen:
             report = Demo(wishes, screen).run()
     except KeyboardInterrupt:
         return 0 if wishes.forever else 130
@@ -213,19 +212,3 @@ def _has_ended(producer: subprocess.Popen[bytes], log: Path) -> bool:
     if code:
         raise PenstockError(f"producing ended with code {code}, see {log}:\n{log_tail(log)}")
     return code == 0
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the run like Ctrl-C, and SIGINT does so in a background job, too, where shells have it ignored."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before: list[Any] = [signal.signal(number, interrupt) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)

@@ -60,6 +60,7 @@ class Engine:
         assert self._process is not None
         self._process.terminate()
         self._process.wait(60)
+        shutil.rmtree(self._folder / "data")  # gigabytes, of which pytest would keep three
 
     def __call__(self, *words: str, timeout_s: float = 600) -> str:
         """A docker command; what it printed."""

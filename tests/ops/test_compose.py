@@ -39,6 +39,7 @@ def test_the_stack_trains_is_scraped_and_goes_on_after_a_stop(stack: Stack) -> N
     assert made["result"]["checkpoint_id"]
 
     stack("stop", "producer")
+    assert stack.inspect("producer", "{{.State.ExitCode}}") == "0"
     status = stack.until(all_settled)
     ledger = status["records"]
     assert ledger["trained"] > 100

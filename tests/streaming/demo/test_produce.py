@@ -1,5 +1,7 @@
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
@@ -12,6 +14,7 @@ from streaming.demo.synthetic import synthetic
 from streaming.errors import KafkaUnavailable, PenstockError
 from streaming.settings import KafkaSettings
 from tests.conftest import Broker, TopicFactory
+from tests.line.line import PENSTOCK, nap
 
 NOWHERE = "127.0.0.1:1"
 
@@ -113,6 +116,22 @@ def test_the_command_counts_what_was_acknowledged(kafka: Broker, topic: TopicFac
     assert "7 records" in outcome.output
     settings = KafkaSettings(bootstrap_servers=kafka.bootstrap_servers, topic=name)
     assert len(_received(settings, 1)) == 7
+
+
+@pytest.mark.kafka
+def test_terminated_it_says_how_many_were_acknowledged_and_leaves_with_0(kafka: Broker, topic: TopicFactory) -> None:
+    settings = KafkaSettings(bootstrap_servers=kafka.bootstrap_servers, topic=topic())
+    command = [PENSTOCK, "produce", "synthetic", "--rate", "50", "--topic", settings.topic]
+    command += ["--bootstrap-servers", settings.bootstrap_servers]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as producer:
+        deadline = time.monotonic() + 60
+        while not _received(settings, 1):
+            assert time.monotonic() < deadline
+            nap()
+        producer.send_signal(signal.SIGTERM)
+        _, said = producer.communicate(timeout=60)
+    assert producer.returncode == 0
+    assert f"{len(_received(settings, 1))} records" in said
 
 
 def _records(count: int) -> list[Record]:
