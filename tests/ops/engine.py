@@ -60,7 +60,10 @@ class Engine:
         assert self._process is not None
         self._process.terminate()
         self._process.wait(60)
-        shutil.rmtree(self._folder / "data")  # gigabytes, of which pytest would keep three
+        for mounted in _mounted_below(self._folder):  # dockerd leaves a namespace behind, which nobody can remove
+            subprocess.run(["umount", mounted], check=True)
+        for name in ("data", "exec"):  # gigabytes, of which pytest would keep three
+            shutil.rmtree(self._folder / name)
 
     def __call__(self, *words: str, timeout_s: float = 600) -> str:
         """A docker command; what it printed."""
@@ -75,6 +78,12 @@ class Engine:
             self("import", "--change", f"ENV SSL_CERT_FILE={TLS}", str(base()), BASE)
         arguments = ["--build-arg", f"BASE_IMAGE={BASE}", "-f", f"{ROOT}/docker/Dockerfile"]
         self("build", "--network", "host", "--target", "cpu", *arguments, "-t", IMAGE, str(ROOT), timeout_s=1200)
+
+
+def _mounted_below(folder: Path) -> list[str]:
+    """The deepest first."""
+    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return sorted((point for point in points if Path(point).is_relative_to(folder)), reverse=True)
 
 
 def base() -> Path:
