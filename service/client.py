@@ -4,7 +4,7 @@ import ssl
 import time
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 from rich.console import Console
@@ -14,24 +14,36 @@ _POLL_S = 0.2
 _AWAY_S = 60.0  # a service that is started again goes on with its operations
 
 
-class OperationFailed(Exception):
-    """The service said no, or the work failed; exit code 1. problem: as the service told it, None where it didn't."""
+class CommandFailed(Exception):
+    """A sentence. problem: as the service told it, None where it didn't."""
+
+    exit_code: ClassVar[int]
 
     def __init__(self, text: str, problem: dict[str, Any] | None = None) -> None:
         super().__init__(text)
         self.problem = problem
 
 
-class Misused(Exception):
-    """What was given can't be sent; exit code 2."""
+class OperationFailed(CommandFailed):
+    """The service said no, or the work failed."""
+
+    exit_code = 1
 
 
-class Unreachable(Exception):
-    """Nobody answers there; exit code 3."""
+class Misused(CommandFailed):
+    """What was given can't be sent."""
+
+    exit_code = 2
+
+
+class Unreachable(CommandFailed):
+    """Nobody answers there."""
+
+    exit_code = 3
 
 
 class Client:
-    """One service. Raises OperationFailed, Misused and Unreachable with a sentence each.
+    """One service. Raises CommandFailed.
 
     cacert: CA certificates, PEM; None for those of the system.
     """

@@ -159,5 +159,5 @@ def _place(cursor: str | None) -> tuple[int, int] | None:
         if not (0 <= partition < 2**31 and 0 <= offset < 2**63):
             raise ValueError
     except ValueError:
-        raise BadCursor(f"cursor {cursor!r} is not one that a page gave out") from None
+        raise BadCursor(cursor) from None
     return partition, offset

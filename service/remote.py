@@ -18,11 +18,12 @@ from service.terminal import (
     Url,
     Wait,
     console,
+    print_fields,
     print_next,
     print_table,
-    print_unfinished,
     service_at,
     show_answer,
+    show_work,
 )
 
 checkpoints = typer.Typer(help="Take checkpoints and look into them.", no_args_is_help=True)
@@ -95,7 +96,7 @@ def show(
 ) -> None:
     """One checkpoint."""
     with service_at(url, token, cacert, as_json) as service:
-        show_answer(service.get(f"/v1/checkpoints/{identifier}"), as_json, _print_fields)
+        show_answer(service.get(f"/v1/checkpoints/{identifier}"), as_json, print_fields)
 
 
 @checkpoints.command(epilog=EPILOG)
@@ -112,7 +113,7 @@ def create(
     """Take a checkpoint now."""
     with service_at(url, token, cacert, as_json) as service:
         operation = service.post("/v1/checkpoints", {"label": label, "pin": pin})
-        show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, _print_operation)
+        show_work(service, operation, wait, timeout_s, as_json, _print_checkpoint)
 
 
 @checkpoints.command(epilog=EPILOG)
@@ -128,7 +129,7 @@ def verify(
     """Hash every file of a checkpoint."""
     with service_at(url, token, cacert, as_json) as service:
         operation = service.post(f"/v1/checkpoints/{identifier}/verify")
-        show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, _print_verified)
+        show_work(service, operation, wait, timeout_s, as_json, _print_verified)
 
 
 @checkpoints.command(epilog=EPILOG)
@@ -162,7 +163,7 @@ def restore(
         if dry_run:
             show_answer(answer, as_json, _print_consequences)
         else:
-            show_answer(service.wait_for(answer, timeout_s) if wait else answer, as_json, _print_operation)
+            show_work(service, answer, wait, timeout_s, as_json, _print_checkpoint)
 
 
 def _stretch(text: str) -> dict[str, int]:
@@ -197,24 +198,12 @@ def _print_checkpoints(page: dict[str, Any]) -> None:
     print_next(page)
 
 
-def _print_fields(fields: dict[str, Any]) -> None:
-    for name, value in fields.items():
-        console.print(f"{name:12} {'' if value is None else value}")
+def _print_checkpoint(result: dict[str, Any]) -> None:
+    console.print(result.get("checkpoint_id", "nothing was done"))
 
 
-def _print_operation(operation: dict[str, Any]) -> None:
-    _print_result(operation, "checkpoint_id")
-
-
-def _print_verified(operation: dict[str, Any]) -> None:
-    _print_result(operation, "integrity")
-
-
-def _print_result(operation: dict[str, Any], name: str) -> None:
-    if (result := operation.get("result")) is None:
-        print_unfinished(operation)
-    else:
-        console.print(result.get(name, "nothing was done"))
+def _print_verified(result: dict[str, Any]) -> None:
+    console.print(result["integrity"])
 
 
 def _print_consequences(told: dict[str, Any]) -> None:

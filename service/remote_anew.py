@@ -5,7 +5,19 @@ from typing import Annotated, Any
 import typer
 
 from service.client import DEFAULT_URL
-from service.terminal import TIMEOUT_S, AsJson, CaCert, TimeoutS, Token, Url, Wait, console, service_at, show_answer
+from service.terminal import (
+    TIMEOUT_S,
+    AsJson,
+    CaCert,
+    TimeoutS,
+    Token,
+    Url,
+    Wait,
+    console,
+    service_at,
+    show_answer,
+    show_work,
+)
 
 
 def new_run(
@@ -23,7 +35,7 @@ def new_run(
         if dry_run:
             show_answer(answer, as_json, _print_told)
         else:
-            show_answer(service.wait_for(answer, timeout_s) if wait else answer, as_json, _print_begun)
+            show_work(service, answer, wait, timeout_s, as_json, _print_begun)
 
 
 def _print_told(told: dict[str, Any]) -> None:
@@ -31,8 +43,5 @@ def _print_told(told: dict[str, Any]) -> None:
     console.print(f"the new run would begin at kafka.start = {told['start']}")
 
 
-def _print_begun(operation: dict[str, Any]) -> None:
-    if (result := operation.get("result")) is None:
-        console.print(f"operation {operation['id']} is {operation['state']}")
-    else:
-        console.print(result.get("archive", "there was no checkpoint to put aside"))
+def _print_begun(result: dict[str, Any]) -> None:
+    console.print(result.get("archive", "there was no checkpoint to put aside"))

@@ -20,6 +20,7 @@ from service.terminal import (
     print_table,
     service_at,
     show_answer,
+    show_work,
 )
 
 letters = typer.Typer(help="Records that were refused.", no_args_is_help=True)
@@ -61,7 +62,7 @@ def requeue(
     body = {"reason": reason, "partitions": partition or None, "before": before, "all": everything}
     with service_at(url, token, cacert, as_json) as service:
         operation = service.post("/v1/dead-letters/requeue", body)
-        show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, _print_requeued)
+        show_work(service, operation, wait, timeout_s, as_json, _print_requeued)
 
 
 def _print_letters(page: dict[str, Any]) -> None:
@@ -71,10 +72,6 @@ def _print_letters(page: dict[str, Any]) -> None:
     print_next(page)
 
 
-def _print_requeued(operation: dict[str, Any]) -> None:
-    result = operation.get("result")
-    if result is None:
-        console.print(f"operation {operation['id']} is {operation['state']}")
-        return
+def _print_requeued(result: dict[str, Any]) -> None:
     left = [f"{result[name]} {name}" for name in ("quarantined", "gone") if result[name]]
     console.print(f"{result['records']} records are owed again" + (f", left alone: {', '.join(left)}" if left else ""))

@@ -15,9 +15,8 @@ from service.terminal import (
     Url,
     Wait,
     console,
-    print_unfinished,
     service_at,
-    show_answer,
+    show_work,
 )
 
 LONG_S = 900.0
@@ -40,7 +39,7 @@ def export(
     """Make a SavedModel for TensorFlow Serving; prints its folder, on the service's machine."""
     with service_at(url, token, cacert, as_json) as service:
         operation = service.post(f"/v1/checkpoints/{identifier}/export")
-        show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, _print_exported)
+        show_work(service, operation, wait, timeout_s, as_json, _print_exported)
 
 
 def adapt(
@@ -69,21 +68,15 @@ def adapt(
     body = {"init": init or [], "reset_optimizer": reset_optimizer, "accept_loss": accept_loss, "dry_run": dry_run}
     with service_at(url, token, cacert, as_json) as service:
         operation = service.post(f"/v1/checkpoints/{identifier}/adapt", body)
-        show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, _print_adapted)
+        show_work(service, operation, wait, timeout_s, as_json, _print_adapted)
 
 
-def _print_adapted(operation: dict[str, Any]) -> None:
-    if (result := operation.get("result")) is None:
-        print_unfinished(operation)
-        return
+def _print_adapted(result: dict[str, Any]) -> None:
     for name in result.get("names", []):
         console.print(f"begins anew: {name}")
     made = result.get("checkpoint_id", "nothing was done")
     console.print(f"{made}: {result['kept']} variables kept, {result['fresh']} begin anew")
 
 
-def _print_exported(operation: dict[str, Any]) -> None:
-    if (result := operation.get("result")) is None:
-        print_unfinished(operation)
-    else:
-        console.print(result["directory"])
+def _print_exported(result: dict[str, Any]) -> None:
+    console.print(result["directory"])

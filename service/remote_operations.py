@@ -12,7 +12,7 @@ from service.terminal import (
     OperationId,
     Token,
     Url,
-    console,
+    print_fields,
     print_table,
     service_at,
     show_answer,
@@ -46,6 +46,4 @@ def _print_operations(answer: dict[str, Any]) -> None:
 def _print_operation(operation: dict[str, Any]) -> None:
     parts = {"result": operation.get("result", {}), "problem": operation.get("problem", {})}
     told = operation | {f"{part}.{name}": value for part, fields in parts.items() for name, value in fields.items()}
-    for name, value in told.items():
-        if name not in parts:
-            console.print(f"{name:24} {value}")
+    print_fields({name: value for name, value in told.items() if name not in parts})

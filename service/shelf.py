@@ -37,6 +37,9 @@ class Page(NamedTuple, Generic[T]):
 class BadCursor(ValueError):
     """A cursor that no page has given out."""
 
+    def __init__(self, cursor: str) -> None:
+        super().__init__(f"cursor {cursor!r} is not one that a page gave out")
+
 
 class CheckpointGone(CheckpointError):
     """There is no such checkpoint, or no more: retention took it away."""
@@ -51,7 +54,7 @@ class Shelf:
     def page(self, limit: int, cursor: str | None) -> Page[CheckpointInfo]:
         """Newest first, after the checkpoint that the cursor names; that one may be gone by now. Raises BadCursor."""
         if cursor is not None and not is_id(cursor):
-            raise _bad(cursor)
+            raise BadCursor(cursor)
         after = [info for info in self._store.list() if cursor is None or info.id < cursor]
         return Page(after[:limit], after[limit - 1].id if len(after) > limit else None)
 
@@ -135,12 +138,8 @@ def _position(cursor: str | None) -> tuple[int, int, int] | None:
     try:
         partition, kind, start = (int(part) for part in cursor.split("."))
     except ValueError:
-        raise _bad(cursor) from None
+        raise BadCursor(cursor) from None
     return partition, kind, start
-
-
-def _bad(cursor: str) -> BadCursor:
-    return BadCursor(f"cursor {cursor!r} is not one that a page gave out")
 
 
 def _durable(info: CheckpointInfo, ledger: Ledger) -> Durable:

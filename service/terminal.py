@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from service.client import Client, Misused, OperationFailed, Unreachable
+from service.client import Client, CommandFailed
 
 
 def _sendable(token: str | None) -> str | None:
@@ -63,17 +63,11 @@ def service_at(url: str, token: str | None, cacert: Path | None, as_json: bool) 
     """
     try:
         yield Client(url, token, cacert)
-    except OperationFailed as error:
+    except CommandFailed as error:
         if as_json and error.problem is not None:
             typer.echo(json.dumps(error.problem, indent=1))
         typer.echo(f"penstock: {error}", err=True)
-        raise typer.Exit(1) from error
-    except Misused as error:
-        typer.echo(f"penstock: {error}", err=True)
-        raise typer.Exit(2) from error
-    except Unreachable as error:
-        typer.echo(f"penstock: {error}", err=True)
-        raise typer.Exit(3) from error
+        raise typer.Exit(error.exit_code) from error
 
 
 def show_answer(answer: Any, as_json: bool, pretty: Callable[[Any], None]) -> None:
@@ -83,8 +77,30 @@ def show_answer(answer: Any, as_json: bool, pretty: Callable[[Any], None]) -> No
         pretty(answer)
 
 
-def print_unfinished(operation: dict[str, Any]) -> None:
-    console.print(f"operation {operation['id']} is {operation['state']}: penstock operations show {operation['id']}")
+def show_work(
+    service: Client,
+    operation: dict[str, Any],
+    wait: bool,
+    timeout_s: float,
+    as_json: bool,
+    pretty: Callable[[dict[str, Any]], None],
+) -> None:
+    """The operation, once it has ended where that is to be waited for. pretty: prints its result for people."""
+
+    def told(operation: dict[str, Any]) -> None:
+        if (result := operation.get("result")) is not None:
+            pretty(result)
+        else:
+            identifier = operation["id"]
+            console.print(f"operation {identifier} is {operation['state']}: penstock operations show {identifier}")
+
+    show_answer(service.wait_for(operation, timeout_s) if wait else operation, as_json, told)
+
+
+def print_fields(fields: dict[str, Any]) -> None:
+    width = max(12, *map(len, fields))
+    for name, value in fields.items():
+        console.print(f"{name:{width}} {'' if value is None else value}")
 
 
 def print_next(page: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from streaming.errors import SettingsError
 from streaming.kafka_clients import beyond_tensorflow_io, missing_for_login
 
 MOST_PORT = 65_535
+LEAST_SIDE, MOST_SIDE = 8, 4096  # pixels, of what the model sees
 
 Applies = Literal["live", "restart", "new run"]
 
@@ -146,7 +147,9 @@ class RecordsSettings(_Group):
 class PipelineSettings(_Group):
     """The tf.data chain."""
 
-    image_size: int = _setting(128, "Height and width of what the model sees, pixels.", "new run", ge=8, le=4096)
+    image_size: int = _setting(
+        128, "Height and width of what the model sees, pixels.", "new run", ge=LEAST_SIDE, le=MOST_SIDE
+    )
     batch_size: int = _setting(32, "Records in a full batch.", ge=1, le=65_536)
     shuffle_buffer: int = _setting(1024, "Records held for shuffling.", ge=1, le=1_000_000)
     linger_s: float = _setting(30.0, "Longest that a record waits for its batch to fill.", gt=0)

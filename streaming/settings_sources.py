@@ -25,10 +25,10 @@ ENV_PREFIX = "PENSTOCK_"
 CONFIG_VARIABLE = "PENSTOCK_CONFIG"
 MOVED_VARIABLE = "PENSTOCK_MOVED_FLAGS"
 """Names the variables whose values were flags: see `service/argv.py`."""
-_NOT_OURS = re.compile(
-    r"CONFIG|MOVED_FLAGS|URL|TOKEN|CACERT"  # the command line's own
-    # Kubernetes' for a Service whose name begins so.
-    r"|(?:[A-Z0-9]+_)*(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT|PORT_\d+_(?:TCP|UDP|SCTP)(?:_PROTO|_PORT|_ADDR)?)"
+_COMMAND_LINES = {CONFIG_VARIABLE, MOVED_VARIABLE, *(f"{ENV_PREFIX}{name}" for name in ("URL", "TOKEN", "CACERT"))}
+_KUBERNETES = re.compile(  # for a Service whose name begins so
+    ENV_PREFIX + r"(?:[A-Z0-9]+_)*"
+    r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT|PORT_\d+_(?:TCP|UDP|SCTP)(?:_PROTO|_PORT|_ADDR)?)"
 )
 Source = Literal["default", "file", "environment", "flag", "api"]
 
@@ -145,7 +145,7 @@ class _Environment(EnvSettingsSource):
         found: dict[str, str | None] = {}
         for name, value in super()._load_env_vars().items():
             variable = name.upper()
-            if not variable.startswith(ENV_PREFIX) or _NOT_OURS.fullmatch(variable.removeprefix(ENV_PREFIX)):
+            if not variable.startswith(ENV_PREFIX) or variable in _COMMAND_LINES or _KUBERNETES.fullmatch(variable):
                 continue
             path = name.lower().removeprefix(ENV_PREFIX.lower()).split("__")
             if path[-1].endswith("_file") and not _is_setting(path):

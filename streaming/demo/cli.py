@@ -18,7 +18,7 @@ from streaming.demo.sources import Record, folder, oxford_pet
 from streaming.demo.synthetic import synthetic
 from streaming.demo.termination import terminable
 from streaming.errors import PenstockError, SettingsError
-from streaming.settings import KafkaSettings
+from streaming.settings import LEAST_SIDE, MOST_SIDE, KafkaSettings
 from streaming.settings_sources import load_settings
 
 app = typer.Typer(
@@ -46,7 +46,9 @@ Shuffle = Annotated[int | None, typer.Option("--seed", help="Shuffle with this s
 Kind = Annotated[Profile, typer.Option("--profile", help="What a record holds; the README says what each buys.")]
 Side = Annotated[
     int | None,
-    typer.Option("--image-size", min=8, max=4096, help="Of what is made small; pipeline.image_size unless given."),
+    typer.Option(
+        "--image-size", min=LEAST_SIDE, max=MOST_SIDE, help="Of what is made small; pipeline.image_size unless given."
+    ),
 ]
 WIDE = 140  # columns of what no terminal shows
 Directory = Annotated[Path, typer.Argument(help="The unpacked archive: images/ and annotations/.")]
