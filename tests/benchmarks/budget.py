@@ -12,15 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from rich.console import Console
-
 from streaming.demo.kafka import EmbeddedKafka
 from tests.benchmarks.rows import Row, row
 from tests.benchmarks.service_against_keras import DEFAULTS, produce
 from tests.benchmarks.windows import UNCOUNTED_STEPS
 from tests.line.line import Service, lag
 
-OUT = Console(stderr=True)
 SAMPLES_PER_S = 100
 LOOP = "Worker.run ("
 STEP = "the step"
@@ -47,7 +44,7 @@ DOINGS = {
 def measure(wishes: argparse.Namespace) -> list[Row]:
     """Shares of the step's time, a row each, dearest first; one value a window."""
     found = list(windows(wishes.rounds, wishes.seconds, wishes.records))
-    names = Counter({name: sum(window[name] for window in found) for window in found for name in window})
+    total = sum(found, Counter[str]())
     return [
         row(
             f"main loop: {name} / {STEP}, time",
@@ -55,7 +52,7 @@ def measure(wishes: argparse.Namespace) -> list[Row]:
             [window[name] / window[STEP] for window in found],
             wanted(name),
         )
-        for name, _ in names.most_common()
+        for name, _ in total.most_common()
         if name != STEP
     ]
 

@@ -1,5 +1,6 @@
 """A Docker engine of the tests' own: its socket, its data, an image built in it, containers that end with the test."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -166,17 +167,25 @@ def status_of(url: str) -> Any:
 
 def first_status(url: str, holds: Callable[[Any], object], deadline_s: float, log: Callable[[], str]) -> Any:
     """The first one for which `holds`; who doesn't answer may be starting. log: told when it never comes true."""
-    deadline, status = time.monotonic() + deadline_s, None
+    last = None
+
+    def look() -> Any:
+        nonlocal last
+        last = status_of(url)
+        return last if holds(last) else None
+
+    return eventually(look, deadline_s, lambda: f"last: {json.dumps(last)}\n{log()[-3000:]}")
+
+
+def eventually(look: Callable[[], Any], deadline_s: float, complaint: Callable[[], str]) -> Any:
+    """The first true value that `look` gives; whom it asks may be starting. complaint: told when it never gives one."""
+    deadline = time.monotonic() + deadline_s
     while time.monotonic() < deadline:
-        try:
-            status = status_of(url)
-        except httpx.TransportError:
-            pass
-        else:
-            if holds(status):
-                return status
-        nap()
-    raise AssertionError(f"never came true; last: {json.dumps(status)}\n{log()[-3000:]}")
+        with contextlib.suppress(httpx.TransportError):
+            if found := look():
+                return found
+        nap(0.2)
+    raise AssertionError(f"never came true\n{complaint()}")
 
 
 def positions(status: Any) -> dict[int, int]:

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +12,7 @@ import yaml
 
 from streaming.demo.ports import free_port
 from tests.docs import ROOT
-from tests.line.line import nap
+from tests.ops.engine import eventually
 
 RULES = ROOT / "ops" / "prometheus"
 PATIENCE = {"[5m]": "[15s]", "[15m]": "[15s]", "[30m]": "[15s]", "[1h]": "[15s]"}
@@ -69,15 +68,7 @@ class Prometheus:
 
     def until(self, holds: Callable[[], Any], deadline_s: float = 120) -> Any:
         """The first true value."""
-        deadline = time.monotonic() + deadline_s
-        while time.monotonic() < deadline:
-            try:
-                if found := holds():
-                    return found
-            except httpx.TransportError:
-                pass  # it is starting
-            nap(0.2)
-        raise AssertionError(f"never came true\n{(self._folder / 'log').read_text()[-2000:]}")
+        return eventually(holds, deadline_s, lambda: (self._folder / "log").read_text()[-2000:])
 
     def _ready(self) -> bool:
         """Until it is, it answers 503."""

@@ -2,15 +2,14 @@
 
 import json
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.line.line import nap, settled
-from tests.ops.engine import Engine, positions
+from tests.line.line import settled
+from tests.ops.engine import Engine, eventually, positions
 from tests.ops.prometheus import value
 from tests.ops.stack import Stack, build
 from tests.ops.test_container import NEWEST
@@ -69,7 +68,8 @@ def all_settled(status: Any) -> bool:
 
 def scraped(stack: Stack, query: str, wanted: int) -> None:
     """The stack's Prometheus comes to say so; nothing else changes meanwhile."""
-    deadline = time.monotonic() + SCRAPED_S
-    while (found := value(stack.prometheus, query)) != wanted:
-        assert time.monotonic() < deadline, (query, found, wanted)
-        nap(0.5)
+    eventually(
+        lambda: value(stack.prometheus, query) == wanted,
+        SCRAPED_S,
+        lambda: f"{query}: {value(stack.prometheus, query)}, not {wanted}",
+    )
